@@ -11,10 +11,15 @@ from nameko.extensions import DependencyProvider
 
 from cart.checkout import Checkout
 from cart.completer import Lane
-from cart.deliveries.outbox import CALL_OFF, RELEASE, TRY_MARGIN_S, VOID, Outbox
+from cart.deliveries.held_labels import RELEASE, VOID
+from cart.deliveries.messages import Again, MessageNews
+from cart.deliveries.outbox import CALL_OFF, TRY_MARGIN_S, Outbox
 from cart.deliveries.parcels import Parcels
 from cart.deliveries.taxes import TAX_KINDS
 from cart.discounts.codes import DiscountCodes
+from cart.disputes.evidence import DisputeEvidence
+from cart.disputes.record import DisputeRecords
+from cart.disputes.watch import DisputeWatch
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import CLAIM_S, Settlement
@@ -31,6 +36,7 @@ from cart.rules.tax import Taxes
 from cart.showing import Showing
 from cart.store.attention import NOTICE
 from cart.store.unit_of_work import CartStore
+from cart.watch import Watch
 from chassis import registry
 from chassis.deadline import DEADLINE_MARGIN_S
 from chassis.settings import Settings
@@ -97,6 +103,7 @@ class Parts:
         [(self._provider_name, self._provider)] = provider.items()
         self._payments = self._provider.payments
         self._taxes: Taxes | None = getattr(self._provider, "taxes", None)
+        self._disputes: Any = getattr(self._provider, "disputes", None)
         self._products = products
         self._shipping = shipping
         self._notifications = notifications
@@ -127,6 +134,8 @@ class Parts:
             show=self.shown,
             taxes=self._taxes,
             operator=operator,
+            look=self.disputes.refresh,
+            holds_label=self._settings.dispute_holds_label,
         )
 
     @cached_property
@@ -151,8 +160,26 @@ class Parts:
         return Parcels(self.store, self._shipping)
 
     @cached_property
-    def refund_watch(self) -> RefundWatch:
-        return RefundWatch(self.refunds, self._provider.lists)
+    def message_news(self) -> MessageNews:
+        return MessageNews(self.store, self._notifications)
+
+    @cached_property
+    def again(self) -> Again:
+        return Again(self.store, self._settings.sms_countries)
+
+    @cached_property
+    def disputes(self) -> DisputeRecords:
+        return DisputeRecords(self.store, self._disputes, holds_label=self._settings.dispute_holds_label)
+
+    @cached_property
+    def evidence(self) -> DisputeEvidence:
+        return DisputeEvidence(self.store, self._disputes, self._shipping)
+
+    @cached_property
+    def watches(self) -> list[Watch]:
+        """What reads the provider's lists, in case an event was lost."""
+        refunds = RefundWatch(self.refunds, self._provider.lists)
+        return [refunds] if self._disputes is None else [refunds, DisputeWatch(self.disputes, self._disputes)]
 
     @cached_property
     def inbox(self) -> Inbox:
@@ -160,19 +187,19 @@ class Parts:
 
     @cached_property
     def webhooks(self) -> Webhooks:
-        news = ProviderNews(self.payment, self.refunds, self._products, self.codes)
+        news = ProviderNews(self.payment, self.refunds, self.disputes, self._products, self.codes)
         return Webhooks(self.inbox, {self._provider_name: self._provider.webhooks(news)})
 
     @cached_property
     def audit(self) -> OrderAudit:
         title = registry.title_of(*self._settings.in_use["PAYMENT_PROVIDER"])
         books, lists = AuditBooks(self.store), self._provider.lists
-        return OrderAudit(books, lists, self._products, self._shipping, title, self._taxes)
+        return OrderAudit(books, lists, self._products, self._shipping, title, self._taxes, self._disputes)
 
     @cached_property
     def mending(self) -> Mending:
-        books, refunded = AuditBooks(self.store), self.refunds.refresh_refunds
-        return Mending(self.store, books, self.payment, self.outbox, self.resume, refunded)
+        books, refunded, disputed = AuditBooks(self.store), self.refunds.refresh_refunds, self.disputes.refresh
+        return Mending(self.store, books, self.payment, self.outbox, self.resume, refunded, disputed)
 
     @property
     def queues(self) -> list[Tasks]:

@@ -143,6 +143,7 @@ class Checkout:
             "email": order.get("email"),
             "phone": shipping.get("phone"),
             "address": shipping["address"],
+            "keep_address": True,  # the other system has settled it with the shopper
         }
         # An external order may have any id, so the id does not identify the owner of its shipment: the key does.
         with _blaming({"address": ("shipping", "address"), "items": ("items",)}):
@@ -250,7 +251,8 @@ def _shipment_key(order_id: str, lines: list[dict[str, Any]]) -> str:
 
 def _recipient(customer: dict[str, Any]) -> dict[str, Any]:
     address = {**customer["address"], "country": customer["address"]["country"].upper()}
-    return {**address, **{name: customer.get(name) for name in ("name", "email", "phone")}}
+    kept = {"keep": True} if customer.get("keep_address") else {}
+    return {**address, **{name: customer.get(name) for name in ("name", "email", "phone")}, **kept}
 
 
 def _sent(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cart.discounts.codes import DiscountCodes
+from cart.disputes.record import DisputeRecords
 from cart.payment.pay import OrderPayment
 from cart.refunds.refund import Refunds
 from cart.rules.payments import SUCCEEDED
@@ -16,14 +17,17 @@ class ProviderNews:
     """Records news, as `cart.rules.payments.PaymentNews`.
 
     Args:
-        payment, refunds: update an order to the provider's state.
+        payment, refunds, disputes: update an order to the provider's state.
         products: the products service: ``refresh(product_id)``.
         codes: reads discount codes again.
     """
 
-    def __init__(self, payment: OrderPayment, refunds: Refunds, products: Any, codes: DiscountCodes) -> None:
+    def __init__(
+        self, payment: OrderPayment, refunds: Refunds, disputes: DisputeRecords, products: Any, codes: DiscountCodes
+    ) -> None:
         self._payment = payment
         self._refunds = refunds
+        self._disputes = disputes
         self._products = products
         self._codes = codes
 
@@ -41,6 +45,11 @@ class ProviderNews:
         """See the port."""
         if not self._refunds.refresh_refunds(payment_id):
             log.info("not a refund of the shop's", payment=payment_id)
+
+    def disputes_changed(self, payment_id: str) -> None:
+        """See the port."""
+        if not self._disputes.refresh(payment_id):
+            log.info("not a dispute of the shop's", payment=payment_id)
 
     def product_changed(self, product_id: str) -> None:
         """See the port."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from nameko.exceptions import RemoteError
 
 from cart.bootstrap import Parts, PayerProvider, payment_provider
 from cart.completer import SWEEP_INTERVAL_S, sweep, sweeper
-from cart.deliveries.parcels import FOLLOW_INTERVAL_S
+from cart.deliveries.following import FOLLOW_INTERVAL_S
 from cart.discounts.codes import READ_INTERVAL_S, READ_TIME_S
-from cart.refunds.watch import WATCH_INTERVAL_S
 from cart.rules.order import NEXT, PUBLIC
 from cart.store.orders import FILLED_AT_ONCE
 from cart.store.unit_of_work import CartStore
+from cart.watch import WATCH_INTERVAL_S
 from chassis import deadline, webhook_service
 from chassis.crash_points import crash_point
 from chassis.injection import FromSettings, injected
@@ -27,7 +28,7 @@ from chassis.settings import Settings
 from chassis.store_provider import StoreProvider
 from chassis.work.tasks import Task, page_size, replayed
 from chassis.work.timer import timer
-from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, ShopError, Unavailable, wrong_field
 
 # How long a payment's answer waits for its label, email and SMS (seconds); those not done by then are queued.
 DELIVER_WITHIN_S = 10.0
@@ -37,6 +38,9 @@ DELIVER_WITHIN_S = 10.0
 FILL_INTERVAL_S = 60.0
 FILL_TIME_S = 30.0
 FILL_PAUSE_S = 0.02
+
+# More than the labels of any order cost (smallest units); a larger limit is a typing error.
+MAX_LABEL_COST = 10_000_000
 
 POINTS = ("buy:cart:begun", "buy:cart:done")
 
@@ -167,10 +171,11 @@ class CartService(webhook_service.WebhookVerbs):
 
         Args:
             customer: ``{"email", "phone", "name", "address": {"line1", "line2", "city", "state", "postal_code",
-                "country"}}``.
+                "country"}}``; ``keep_address``: true if the carrier's corrections of the address do not matter.
 
         Raises Conflict (empty cart, not enough stock, two currencies), Refused (no carrier or tax provider knows the
-        address), Unavailable (nothing is stored; for example without the tax provider).
+        address; with the fact ``suggestion`` if the carrier corrects it), Unavailable (nothing is stored; for example
+        without the tax provider).
         """
         return self.wiring.shown(self.wiring.checkout.place(cart_id, customer, key))
 
@@ -192,12 +197,15 @@ class CartService(webhook_service.WebhookVerbs):
             card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``; "" for an order of 0.
             key: the caller's; an order is paid only once, regardless of the key.
 
-        Returns the order as `order` does. Raises as `OrderPayment.pay` does.
+        Returns the order as `order` does; while its payment is ``processing``, nothing is delivered yet. Raises as
+        `OrderPayment.pay` does.
         """
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
         wiring = self.wiring
-        wiring.payment.pay(order_id, cart_id, card, self.payer)
+        order = wiring.payment.pay(order_id, cart_id, card, self.payer)
+        if not order.settled:
+            return wiring.shown_with_deliveries(order)
         # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
         # and the shopper does not wait long.
         left = deadline.remaining()
@@ -347,6 +355,34 @@ class CartService(webhook_service.WebhookVerbs):
         return self.wiring.shown(self.store.orders.get(order_id))
 
     @rpc(expected_exceptions=ShopError)
+    def disputes(self, order_id: str) -> list[dict[str, Any]]:
+        """The disputes and fraud warnings of an order, oldest first. Raises NotFound."""
+        self.store.orders.get(order_id)
+        return [asdict(case) for case in self.store.disputes.of_order(order_id)]
+
+    @rpc(expected_exceptions=ShopError)
+    def look_at_disputes(self, order_id: str) -> dict[str, Any]:
+        """Record the provider's state of an order's disputes and fraud warnings; returns the order."""
+        self._limit(self.settings.rpc_timeout)
+        payment = self.store.orders.get(order_id).payment
+        if payment is not None:
+            self.wiring.disputes.refresh(payment)
+        return self.wiring.shown(self.store.orders.get(order_id))
+
+    @rpc(expected_exceptions=ShopError, most=4)
+    def dispute_evidence(self, order_id: str) -> list[dict[str, Any]]:
+        """What the shop knows about a disputed order, in the payment provider's shape. Nothing is submitted.
+
+        Returns one entry for each dispute and fraud warning, oldest first: the fields of `disputes`, and ``evidence``
+        (the provider's text fields; None when it takes none), ``files`` (what an operator has to upload, by field) and
+        ``submit`` (the provider's call that sends it).
+
+        Raises NotFound when there is no such order or it is not disputed, and as shipping's `tracking` does.
+        """
+        self._limit(self.settings.rpc_timeout)
+        return self.wiring.evidence.collect(order_id)
+
+    @rpc(expected_exceptions=ShopError)
     def attention(self, limit: int = 100) -> list[dict[str, Any]]:
         """The orders that need a person, the longest open first.
 
@@ -361,11 +397,31 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def dismiss(self, order_id: str, kind: str, about: str) -> dict[str, bool]:
-        """Remove an entry from the list of `attention`, because it was dealt with. Raises NotFound."""
-        if not self.store.attention.dismiss(order_id, kind, about):
+        """Remove an entry from the list of `attention`, because it was dealt with. A label that was held because of it
+        is bought then. Raises NotFound."""
+        if not self.wiring.disputes.dismiss(order_id, kind, about):
             raise NotFound(f"Order {order_id} needs nobody because of {kind} {about}.")
         log.info("attention dismissed", order_id=order_id, kind=kind, about=about)
         return {"dismissed": True}
+
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="to")
+    def send_again(self, order_id: str, kind: str, to: str | None = None, key: str | None = None) -> dict[str, Any]:
+        """Send a paid order's mail or text message again, once per `key`.
+
+        Args:
+            kind: ``email`` or ``sms``.
+            to: another address or number, which becomes the order's own; None for the order's.
+            key: the caller's; None: each call sends again.
+
+        Returns ``{"key", "status code"}``: the key of the delivery, and its state, as the order shows it. An entry of
+        `attention` about an earlier message is closed once this one has arrived. Raises as `Again.owe` does.
+        """
+        bind(order_id=order_id)
+        self._limit(self.settings.rpc_timeout)
+        wiring = self.wiring
+        delivery = wiring.again.owe(order_id, kind, to, key)
+        wiring.outbox.deliver(delivery)
+        return {"key": delivery, **wiring.outbox.outcome(order_id)["notifications"][kind]}
 
     @rpc(expected_exceptions=ShopError)
     def replay(self, key: str) -> Task:
@@ -376,6 +432,32 @@ class CartService(webhook_service.WebhookVerbs):
         if queue is self.store.deliveries:
             wiring.outbox.deliver(key)
         return queue.rows(key=key)[0]
+
+    @rpc(expected_exceptions=ShopError, most=2)
+    def buy_label_at(self, order_id: str, max_amount: int, service: str | None = None) -> Task:
+        """Buy the labels of an order although they cost more than was quoted; `n.rpc.shipping.requote` shows the
+        prices.
+
+        Args:
+            order_id: an order whose label was given up.
+            max_amount: what all its labels may cost together, in the smallest unit of the carrier's currency; what was
+                bought already counts.
+            service: the token of another service; None for the one that the shopper chose.
+
+        Returns:
+            The delivery as it then is: ``done``, or ``failed`` again with its ``error``.
+
+        Raises:
+            NotFound: no such order.
+            InvalidRequest: an argument makes no sense.
+            Conflict: no label of the order was given up, or it is returned.
+        """
+        self._limit(self.settings.rpc_timeout)
+        if isinstance(max_amount, bool) or not isinstance(max_amount, int) or not 0 <= max_amount <= MAX_LABEL_COST:
+            raise wrong_field("max_amount", f"must be a whole number from 0 to {MAX_LABEL_COST}")
+        if service is not None and not isinstance(service, str):
+            raise wrong_field("service", "must be of string type")
+        return self.wiring.outbox.buy_label_at(order_id, max_amount, service)
 
     @rpc(expected_exceptions=ShopError)
     def replay_all(self, kind: str | None = None) -> dict[str, Any]:
@@ -411,14 +493,24 @@ class CartService(webhook_service.WebhookVerbs):
         except (ShopError, RemoteError) as error:
             log.warning("parcels not followed", error=f"{type(error).__name__}: {error}")
 
-    @timer(interval=WATCH_INTERVAL_S)
-    def follow_refunds(self) -> None:
-        """Record refunds that were made elsewhere and of which no event arrived."""
+    @timer(interval=FOLLOW_INTERVAL_S)
+    def follow_messages(self) -> None:
+        """Record what became of the orders' mails and text messages."""
         self._limit(self.settings.rpc_timeout)
         try:
-            self.wiring.refund_watch.follow()
+            self.wiring.message_news.follow()
         except (ShopError, RemoteError) as error:
-            log.warning("refunds not followed", error=f"{type(error).__name__}: {error}")
+            log.warning("messages not followed", error=f"{type(error).__name__}: {error}")
+
+    @timer(interval=WATCH_INTERVAL_S)
+    def follow_provider(self) -> None:
+        """Record refunds and disputes that were made elsewhere and of which no event arrived."""
+        for watch in self.wiring.watches:
+            deadline.begin(time.monotonic() + self.settings.rpc_timeout)
+            try:
+                watch.follow()
+            except (ShopError, RemoteError) as error:
+                log.warning(f"{watch.name} not followed", error=f"{type(error).__name__}: {error}")
 
     @timer(interval=READ_INTERVAL_S, eager=True)
     def read_discounts(self) -> None:

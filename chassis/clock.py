@@ -102,7 +102,7 @@ class SteadyClock:
 now = SteadyClock()
 
 
-def due(column: Any, moment: float, longest_s: float) -> sa.ColumnElement[bool]:
+def due(column: Any, moment: float, longest_s: float | sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
     """The condition that the stored time in `column` has come.
 
     A time further ahead than `longest_s`, the longest legal wait of its kind, was stored by a wrong clock: it has come,

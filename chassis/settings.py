@@ -103,6 +103,8 @@ class Settings:
     mail_from: str
     # To whom an order that needs a person is reported; "": to nobody.
     operator_email: str
+    # Whether no label is bought while the order's payment is disputed or suspected.
+    dispute_holds_label: bool
     sms_from: str
     # Two-letter codes of the countries that may receive text messages; empty: every country.
     sms_countries: frozenset[str]
@@ -190,6 +192,7 @@ class Settings:
             mail_from=_mail_address(config, "MAIL_FROM"),
             operator_email=_mail_address(config, "OPERATOR_EMAIL")
             or ("" if providers["sendgrid"].live else SANDBOX_OPERATOR),
+            dispute_holds_label=_flag(config, "DISPUTE_HOLDS_LABEL", True),
             sms_from=_text(config, "SMS_FROM"),
             sms_countries=_countries(config, "SMS_COUNTRIES"),
             ship_from={

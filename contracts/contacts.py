@@ -13,6 +13,8 @@ MAX_MAIL_ADDRESS_LENGTH = 254  # RFC 5321
 MAX_SUBJECT_LENGTH = 998  # RFC 5322, one line
 MAX_SMS_LENGTH = 1600  # Twilio's limit; ten segments
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+# In a sentence: a mail address, or at least seven digits after a plus.
+_CONTACT = re.compile(r"[^\s<>()\[\]:;,\"']+@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*|\+[0-9]{7,15}")
 # Numbers whose calls and texts may cost many times the usual price.
 _COSTLY_TYPES = frozenset(
     (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.UAN, PhoneNumberType.PAGER)
@@ -76,6 +78,16 @@ def sms_fault(text: str, countries: Collection[str] = ()) -> str | None:
     if phonenumbers.region_code_for_number(number) in set(countries):
         return None
     return "must be a number of a country that this shop sends text messages to"
+
+
+def masked(recipient: str) -> str:
+    """A number or address that can be distinguished from others, but not reached: `…0123`, `…@example.com`."""
+    return f"…@{recipient.rpartition('@')[2]}" if "@" in recipient else f"…{recipient[-4:]}"
+
+
+def without_contacts(text: str) -> str:
+    """`text` with its mail addresses and telephone numbers masked, for logs and for the operator's mail."""
+    return _CONTACT.sub(lambda found: masked(found[0]), text)
 
 
 def _validated(text: str) -> ValidatedEmail:

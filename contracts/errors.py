@@ -44,6 +44,13 @@ def wrong_field(field: str, message: str, detail: str = "") -> InvalidRequest:
     return InvalidRequest(detail or f"{field}: {message}.", {"errors": {field: [message]}})
 
 
+def require_number(field: str, value: Any, least: int, most: int) -> None:
+    """Raises InvalidRequest naming `field` unless the value is a whole number within these bounds."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        message = f"must be a whole number from {least} to {most}"
+        raise wrong_field(field, message, f"The {field} makes no sense.")
+
+
 @deserialize_to_instance
 class PaymentDeclined(ShopError):
     """The card was declined; ``facts`` has ``code`` and, if the bank gave one, ``decline_code``. Nothing is taken."""

@@ -17,6 +17,14 @@ class Handling(StrEnum):
 
 
 @dataclass(frozen=True)
+class Reply:
+    """The answer that a provider expects to a webhook, where it is not the shop's usual one."""
+
+    content_type: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Event:
     """A provider's event.
 
@@ -25,12 +33,14 @@ class Event:
         kind: what it is about; the kinds that are handled are unique among the providers of a service.
         body: JSON-plain; handed to the source's `handle` as it is.
         handling: when it is handled.
+        reply: the answer to it; None for the usual one.
     """
 
     id: str
     kind: str
     body: dict[str, Any]
     handling: Handling = Handling.AT_ONCE
+    reply: Reply | None = None
 
 
 class WebhookSource(Protocol):

@@ -29,6 +29,12 @@ def as_json(content: Any, **_hug: Any) -> bytes:
     return orjson.dumps(content)
 
 
+@hug.output_format.content_type("application/json")
+def as_json_or_text(content: Any, **_hug: Any) -> bytes:
+    """Encode a route's result as JSON; a text is sent as it is, and its route sets the content type."""
+    return content.encode() if isinstance(content, str) else orjson.dumps(content)
+
+
 @hug.output_format.content_type("text/html; charset=utf-8")
 def as_html(content: str, **_hug: Any) -> bytes:
     """Encode a page."""
@@ -98,10 +104,14 @@ def get(path: str, admin: bool = False, output: Callable[..., bytes] = as_json) 
 
 
 def post(
-    path: str, status: int = 200, admin: bool = False, most_bytes: int | Callable[..., int] = USUAL_BYTES
+    path: str,
+    status: int = 200,
+    admin: bool = False,
+    most_bytes: int | Callable[..., int] = USUAL_BYTES,
+    output: Callable[..., bytes] = as_json,
 ) -> Callable[[Route], Route]:
-    """Answer POST on `path` with `status`."""
-    return _route(("POST",), path, status, admin, most_bytes)
+    """Answer POST on `path` with `status`, in the format of `output`."""
+    return _route(("POST",), path, status, admin, most_bytes, output)
 
 
 def put(path: str, admin: bool = False) -> Callable[[Route], Route]:

@@ -307,6 +307,9 @@ CHECKOUT = Shape(
         "phone": required(fields.PHONE),
         "name": required(line(200, least=1)),
         "address": {"type": "dict", "required": True, "schema": _ADDRESS},
+        "keep_address": described(
+            {"type": "boolean"}, "`true`: send it to this address, although the carrier suggests another."
+        ),
     },
     rules=(_address_is_whole,),
 )
@@ -459,6 +462,9 @@ EMAIL_MESSAGE = Shape(
         "from_email": fields.EMAIL,
         "subject": required(line(MAX_SUBJECT_LENGTH, least=1)),
         "content": required(text(500_000, least=1)),
+        "receipt": described(
+            {"type": "boolean"}, "`true`: also for a mailbox that marked the shop's mail as spam, or unsubscribed."
+        ),
     }
 )
 SMS_MESSAGE = Shape(

@@ -42,8 +42,10 @@ def parts(in_use: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
     return (
         Part("cart", "payments", f"payments at {titles['PAYMENT_PROVIDER']}"),
         Part("cart", "refunds", f"refunds at {titles['PAYMENT_PROVIDER']}"),
+        Part("cart", "disputes", f"disputes at {titles['PAYMENT_PROVIDER']}"),
         Part("cart", "orders", "orders", asks="payments"),
         Part("cart", "returns", "refunds here", asks="refunds"),
+        Part("cart", "cases", "disputes here", asks="disputes"),
         Part("cart", "stock", "reservations"),
         Part("cart", "redemptions", "redemptions"),
         # The tax provider has no list: each record is asked for.

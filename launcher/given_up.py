@@ -69,8 +69,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def given_up(services: Services) -> Iterator[GivenUp]:
     """Return everything that was given up, the oldest of each kind first. Raises Problem."""
+    listed = services.ask("cart", "attention", MAX_LISTED)
+    open_ones = {row["about"] for row in listed}
     for service in SERVICES:
         for row in services.ask(service, "tasks", "failed", MAX_LISTED):
+            # A delivery that an operator has dismissed is not listed.
+            if service == "cart" and row["subject"] and row["key"] not in open_ones and len(listed) < MAX_LISTED:
+                continue
             what = f"{row['kind']} of {row['subject']}" if row["subject"] else f"event {row['kind']} in {service}"
             yield GivenUp(service, row["key"], what, row["tries"], row["error"] or "")
 

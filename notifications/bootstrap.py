@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chassis import registry
+from chassis.clock import now as clock_now
 from chassis.db.engine import Database
 from chassis.deadline import bounded
 from chassis.settings import Settings
@@ -36,8 +37,9 @@ class Notifications:
         self.delivery = Delivery(self.store, AskOnce(bounded), mailing.mailer, texting.texter)
         self.watch = Watch(self.store, texting.texter)
         self.audit = MessageAudit(self.store, texting.lists)
-        sources = {mail_name: mailing.webhooks(self.watch.record), sms_name: texting.webhooks(self.watch.record)}
-        self.webhooks = Webhooks(self.store.inbox, sources)
+        mail_source = mailing.webhooks(self.watch.record)
+        sms_source = texting.webhooks(self.watch.record, self.watch.wish)
+        self.webhooks = Webhooks(self.store.inbox, {mail_name: mail_source, sms_name: sms_source})
 
     @property
     def queues(self) -> list[Tasks]:
@@ -45,5 +47,7 @@ class Notifications:
         return [self.webhooks.inbox.tasks]
 
     def forget(self) -> None:
-        """Delete events that were handled long ago."""
+        """Delete events that were handled long ago, and old entries of the feed; complete the feed."""
         self.store.inbox.forget()
+        self.store.forget_news(clock_now())
+        self.store.catch_up(clock_now())

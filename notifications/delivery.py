@@ -7,8 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from chassis.crash_points import crash_point
 from chassis.work.ask_once import AskOnce, Request, TraceableRequest
+from contracts.errors import Refused
 from notifications.rules.email import Mailer
 from notifications.rules.messages import Mail, Sms
+from notifications.rules.progress import Unwanted
 from notifications.rules.record import Record, State
 from notifications.rules.sms import SentSms, Texter
 from notifications.store.messages import MessageStore
@@ -17,6 +19,13 @@ POINTS = (
     *("email:send:begun", "email:send:asked", "email:send:done"),
     *("sms:send:begun", "sms:send:asked", "sms:send:done", "sms:resolve:asked"),
 )
+
+# What a caller reads about a recipient that wants no more messages.
+UNWANTED = {
+    Unwanted.OPTED_OUT: "has opted out of the shop's text messages",
+    Unwanted.SPAM: "has marked the shop's mail as spam; it gets receipts only",
+    Unwanted.UNSUBSCRIBED: "has unsubscribed from the shop's mail; it gets receipts only",
+}
 
 Message = TypeVar("Message", Mail, Sms)
 Answer = TypeVar("Answer")
@@ -148,9 +157,12 @@ class Delivery:
 
         Raises:
             Conflict: the key belongs to another message.
-            Refused, ProviderFailure, Unavailable: not sent.
+            Refused, ProviderFailure, Unavailable: not sent. Refused with the fact ``unwanted`` when its recipient wants
+                no more mail, and it is no receipt.
             OutcomeUnknown: it may have been sent.
         """
+        if not mail.receipt:
+            self._require_wanted(mail)
         request = MailRequest(self._records, mail, self._ask_once, self._mailer)
         record = request.claimed()
         sent = record.state is State.SENT
@@ -165,13 +177,32 @@ class Delivery:
 
         Raises:
             Conflict: the key belongs to another message.
-            Refused, ProviderFailure, Unavailable: not sent.
+            Refused, ProviderFailure, Unavailable: not sent. Refused with the fact ``unwanted`` when the number has
+                opted out.
             OutcomeUnknown: it may have been sent; the same call finds out later.
         """
+        self._require_wanted(sms)
         request = SmsRequest(self._records, sms, self._ask_once, self._texter)
         record = request.claimed()
         if record.state is State.SENT:
             sent = SentSms(record.provider_id, record.status)
         else:
-            sent = self._ask_once.answer(request, record)
+            sent = self._texted(request, record)
         return {"status code": "201", "sid": sent.sid, "status": sent.status}
+
+    def _texted(self, request: SmsRequest, record: Record) -> SentSms:
+        began = self._ask_once.clock()  # a START that arrives meanwhile is newer than this refusal
+        try:
+            return self._ask_once.answer(request, record)
+        except Refused as refusal:
+            if reason := refusal.facts.get("unwanted"):
+                self._records.suppressions.record(record.recipient, Unwanted(reason), began)
+            raise
+
+    def _require_wanted(self, message: Mail | Sms) -> None:
+        """Raises Refused when the recipient wants no more messages."""
+        reason = self._records.unwanted(message)
+        if reason is not None:
+            field, what = ("to_email", "mailbox") if isinstance(message, Mail) else ("number", "number")
+            facts = {"errors": {field: [UNWANTED[reason]]}, "permanent": True, "unwanted": reason.value}
+            raise Refused(f"This {what} {UNWANTED[reason]}.", facts)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from chassis import webhook_service
+from chassis.clock import now as clock_now
 from chassis.injection import injected
 from chassis.rpc.entrypoint import rpc
 from chassis.store_provider import StoreProvider
@@ -12,11 +14,10 @@ from chassis.work.sweep import SWEEP_INTERVAL_S, swept
 from chassis.work.tasks import page_size
 from chassis.work.timer import timer
 from contracts.contacts import sms_fault
-from contracts.errors import InvalidRequest, ShopError
+from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
 from notifications.bootstrap import Notifications
 from notifications.letter import letter
 from notifications.rules.messages import (
-    Mail,
     mail,
     order_paid,
     order_paid_sms,
@@ -36,7 +37,9 @@ class NotificationsService(webhook_service.WebhookService):
     shop = injected(StoreProvider(Notifications, wired=True))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
-    def send_email(self, to_email: str, subject: str, content: str, from_email: str | None, key: str) -> dict[str, Any]:
+    def send_email(
+        self, to_email: str, subject: str, content: str, from_email: str | None, key: str, receipt: bool = False
+    ) -> dict[str, Any]:
         """Send a mail, once per key; the same key returns the same answer. A mail whose outcome is unknown is sent
         again, because SendGrid cannot be asked.
 
@@ -45,18 +48,18 @@ class NotificationsService(webhook_service.WebhookService):
             subject: one line.
             content: text, or HTML when it begins with "<".
             key: the caller's, at most 255 characters.
+            receipt: whether the recipient needs it even after marking the shop's mail as spam, or unsubscribing.
 
         Returns:
             ``{"status code": "202", "message_id"}``
 
         Raises:
             InvalidRequest: a part of it cannot be mailed.
-            Refused: SendGrid rejects it.
+            Refused: SendGrid rejects it, or the recipient wants no mail but receipts (fact ``unwanted``).
             Unavailable, ProviderFailure, OutcomeUnknown: not sent, or possibly sent; repeating is safe.
         """
-        return self.shop.delivery.mail(
-            mail(key, to_email, from_email or self.shop.settings.mail_from, subject, content)
-        )
+        sender = from_email or self.shop.settings.mail_from
+        return self.shop.delivery.mail(mail(key, to_email, sender, subject, content, receipt))
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=14)
     def send_sms(self, number: str, content: str, key: str) -> dict[str, Any]:
@@ -72,7 +75,7 @@ class NotificationsService(webhook_service.WebhookService):
 
         Raises:
             InvalidRequest: the number is not in E.164 or may not be texted, or the content is empty or too long.
-            Refused: Twilio rejects it.
+            Refused: Twilio rejects it, or the number has opted out (fact ``unwanted``).
             Unavailable, ProviderFailure, OutcomeUnknown: not sent, or possibly sent; repeating is safe.
         """
         checked = sms(key, number, content, self.shop.settings.sms_countries)
@@ -88,8 +91,9 @@ class NotificationsService(webhook_service.WebhookService):
             key: as for `send_email`, which also documents the answer and the errors.
         """
         text, html = letter("order_paid", {**order_paid(order, label), "shop": self.shop.settings.ship_from["name"]})
-        checked = mail(key, recipient(order, "email"), self.shop.settings.mail_from, order_paid_subject(order), html)
-        return self.shop.delivery.mail(Mail(checked.key, checked.to, checked.sender, checked.subject, text, html))
+        subject, sender = order_paid_subject(order), self.shop.settings.mail_from
+        checked = mail(key, recipient(order, "email"), sender, subject, html, receipt=True)
+        return self.shop.delivery.mail(replace(checked, text=text))
 
     @rpc(expected_exceptions=ShopError, most=14)
     def order_paid_sms(self, order: dict[str, Any], key: str) -> dict[str, Any]:
@@ -100,13 +104,19 @@ class NotificationsService(webhook_service.WebhookService):
             key: as for `send_sms`, which also documents the answer and the errors.
 
         Returns:
-            As `send_sms`, or ``{"status code": "not sent", "reason"}`` for a number that the shop does not text.
+            As `send_sms`, or ``{"status code": "not sent", "reason"}`` for a number that the shop does not text, or
+            that has opted out.
         """
         number = recipient(order, "phone")
         fault = sms_fault(number, self.shop.settings.sms_countries)
         if fault is not None:
             return {"status code": NOT_SENT, "reason": f"The number {fault}."}
-        return self.send_sms(number, order_paid_sms(order), key)
+        try:
+            return self.send_sms(number, order_paid_sms(order), key)
+        except Refused as refusal:
+            if "unwanted" not in refusal.facts:
+                raise
+            return {"status code": NOT_SENT, "reason": "The number has opted out of text messages."}
 
     @rpc(expected_exceptions=ShopError)
     def messages(self, status: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
@@ -129,6 +139,48 @@ class NotificationsService(webhook_service.WebhookService):
             message = f"must be one of {', '.join(each.value for each in Progress)}"
             raise InvalidRequest("There is no such status.", {"errors": {"status": [message]}})
         return self.shop.store.listed(status, page_size(limit))
+
+    @rpc(expected_exceptions=ShopError)
+    def news(self, after: int = 0, limit: int = 100) -> list[dict[str, Any]]:
+        """Return what became of the messages after a sequence number: a complete feed that ends with the latest news.
+
+        Args:
+            after: the ``seq`` of the last entry that the caller knows; 0 for all.
+            limit: 1 to 1000.
+
+        Returns:
+            ``[{"seq", "key", "kind", "status", "error", "unwanted", "at"}]`` by ``seq``, which only grows: ``status``
+            is "delivered", "failed" or "bounced", or "sent" with the ``error`` that delays a message. ``unwanted``:
+            whether its recipient wants no such messages. ``at``: Unix seconds.
+        """
+        return self.shop.store.feed.after(after, limit)
+
+    @rpc(expected_exceptions=ShopError)
+    def suppressed(self, limit: int = 100) -> list[dict[str, Any]]:
+        """Return the recipients that get no more messages, the newest first.
+
+        Args:
+            limit: 1 to 1000.
+
+        Returns:
+            ``[{"recipient", "reason", "at"}]``: "opted out" (a number), "marked as spam" or "unsubscribed" (a mailbox,
+            which gets receipts only); ``at``: Unix seconds.
+        """
+        return self.shop.store.suppressions.listed(page_size(limit))
+
+    @rpc(expected_exceptions=ShopError, sensitive_arguments="recipient")
+    def unsuppress(self, recipient: str) -> dict[str, bool]:
+        """Send messages to a recipient again that wanted none. Twilio and SendGrid have lists of their own.
+
+        Args:
+            recipient: a number in E.164, or a mail address.
+
+        Raises:
+            NotFound: it is not suppressed.
+        """
+        if self.shop.store.suppressions.reason(recipient) is None:
+            raise NotFound("This recipient gets messages.")
+        return {"wanted": self.shop.store.suppressions.record(recipient, None, clock_now())}
 
     @rpc(expected_exceptions=ShopError)
     def twilio_event(self, raw: str, signature: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from chassis.clock import now as clock_now
 from chassis.work.inbox import NotYet
 from chassis.work.sweep import polled
-from notifications.rules.progress import News
+from notifications.rules.progress import News, Unwanted
 from notifications.rules.sms import Texter
 from notifications.store.messages import MessageStore
 
@@ -36,6 +36,10 @@ class Watch:
         """
         if news is not None and not self._store.progressed(kind, found_by, news, self._clock()):
             raise NotYet("There is no such message.")
+
+    def wish(self, number: str, wanted: bool, at: float) -> None:
+        """Record whether a number wants text messages, as its holder said; see `notifications.rules.progress.Wish`."""
+        self._store.suppressions.record(number, None if wanted else Unwanted.OPTED_OUT, at)
 
     def poll(self, every: float) -> None:
         """Poll text messages that were not asked about for this many seconds."""

@@ -60,6 +60,7 @@ def shown_label(state: State, transaction: dict[str, Any]) -> dict[str, Any]:
         "servicelevel": rate.get("servicelevel"),
         "shipment": shipment.get("object_id"),
         "shipment_metadata": shipment.get("metadata"),
+        "customs_declaration": shipment.get("customs_declaration"),
         "address_from": shipment.get("address_from"),
         "address_to": shipment.get("address_to"),
         "parcels": shipment.get("parcels"),

@@ -11,7 +11,9 @@ from chassis.work.tasks import Tasks
 from chassis.work.webhooks import Webhooks
 from shipping.composite import CompositeCarriers
 from shipping.labels.buy import LabelDesk
+from shipping.labels.costs import LabelCosts
 from shipping.labels.refund import VoidDesk
+from shipping.quotes import QuoteDesk
 from shipping.reconcile.audit import LabelAudit
 from shipping.rules.carriers import Carrier, Carriers
 from shipping.store.shipments import ShippingStore
@@ -34,10 +36,12 @@ class Shipping:
         self.settings = settings
         self.store = ShippingStore(database)
         self.carriers: Carriers = composite or only.carriers
+        self.quotes = QuoteDesk(self.carriers, settings.ship_from)
         self.labels = LabelDesk(self.store, self.carriers, AskOnce(bounded))
         self.refunds = VoidDesk(self.labels, self.store, self.carriers)
         self.tracker = Tracker(self.store, self.carriers, self.refunds)
         self.audit = LabelAudit(self.store, composite or only.lists)
+        self.costs = LabelCosts(self.store, composite or only.lists)
         sources = {
             name: each.webhooks(composite.news(name, self.tracker) if composite else self.tracker)
             for name, each in bundles.items()

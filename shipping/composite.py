@@ -16,6 +16,7 @@ import eventlet
 from chassis.logs import log
 from contracts.errors import ProviderFailure, ShopError, Unavailable
 from shipping.rules.carriers import SEPARATOR, Carrier, Label, ParcelNews, Quote, carrier_of
+from shipping.rules.charges import Charge
 from shipping.rules.reconcile import Rate, Sold
 
 # The numbers of the pages of each carrier's list; more than any list has.
@@ -32,6 +33,28 @@ def answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
     """
     if len(asks) == 1:
         return [asks[0]()]
+    found, errors = _gathered(asks)
+    for error in errors:
+        log.warning("carrier does not answer", error=f"{type(error).__name__}: {error}")
+    if not found:
+        raise _worth_repeating(errors)
+    return found
+
+
+def all_answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
+    """Ask several questions at once; return all answers, in the same sequence.
+
+    Raises the first failure; Unavailable, if one of them raised it, because repeating may help.
+    """
+    if len(asks) == 1:
+        return [asks[0]()]
+    found, errors = _gathered(asks)
+    if errors:
+        raise _worth_repeating(errors)
+    return found
+
+
+def _gathered(asks: Sequence[Callable[[], Answer]]) -> tuple[list[Answer], list[ShopError]]:
     # Greenlets, each with a copy of this one's context, and so its deadline.
     asked = [eventlet.spawn(contextvars.copy_context().run, ask) for ask in asks]
     found: list[Answer] = []
@@ -40,14 +63,15 @@ def answers(asks: Sequence[Callable[[], Answer]]) -> list[Answer]:
         try:
             found.append(each.wait())
         except ShopError as error:
-            log.warning("carrier does not answer", error=f"{type(error).__name__}: {error}")
             errors.append(error)
         except Exception:  # a bug in one adapter must not spoil the answers of the others
             log.exception("carrier does not answer")
             errors.append(ProviderFailure("The carrier's answer cannot be read."))
-    if not found:
-        raise next((each for each in errors if isinstance(each, Unavailable)), errors[0])
-    return found
+    return found, errors
+
+
+def _worth_repeating(errors: Sequence[ShopError]) -> ShopError:
+    return next((each for each in errors if isinstance(each, Unavailable)), errors[0])
 
 
 class Named:
@@ -108,7 +132,8 @@ class CompositeCarriers:
         """See the port. The shipment's id is that of the first carrier that answers."""
         quotes = answers([partial(each.quote, *asked) for each in self._named.values()])
         rates = [rate for each in quotes for rate in each.rates]
-        return Quote(quotes[0].shipment_id, rates, [said for each in quotes for said in each.messages])
+        corrected = next((each.corrected for each in quotes if each.corrected), {})
+        return Quote(quotes[0].shipment_id, rates, [said for each in quotes for said in each.messages], corrected)
 
     def rates(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         """See the port."""
@@ -162,6 +187,15 @@ class CompositeCarriers:
         named, own = self._of(rate_id)
         rate: Rate | None = named.lists.rate(own)
         return rate and replace(rate, shipment_id=named.known(rate.shipment_id))
+
+    def charges(self, since: float, until: float) -> list[Charge]:
+        """Return what the carriers have charged for labels between two times (Unix seconds)."""
+        return [
+            replace(charge, id=named.known(charge.id), transaction_id=named.known(charge.transaction_id))
+            for named in self._named.values()
+            if hasattr(named.lists, "charges")
+            for charge in named.lists.charges(since, until)
+        ]
 
     def news(self, name: str, parcels: ParcelNews) -> ParcelNews:
         """Return what records the events of one carrier."""

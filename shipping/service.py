@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections import Counter
 from functools import partial
 from typing import Any
 
 from chassis import webhook_service
-from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
 from chassis.injection import injected
+from chassis.logs import log
 from chassis.rpc.entrypoint import rpc
 from chassis.store_provider import StoreProvider
 from chassis.work.sweep import SWEEP_INTERVAL_S, swept
 from chassis.work.timer import timer
-from contracts.errors import InvalidRequest, NotFound, Refused, ShopError
+from contracts.errors import InvalidRequest, NotFound, ProviderFailure, ShopError, require_number
 from shipping.bootstrap import Shipping
 from shipping.composite import answers
-from shipping.rules.customs import contents
-from shipping.rules.parcel import pack
-from shipping.rules.purchase import LabelPurchase
-from shipping.rules.shipment import Address, Shipment, currency_code, currency_of, methods, page_order, public_address
+from shipping.labels.costs import READ_INTERVAL_S
+from shipping.rules.purchase import public
+from shipping.rules.shipment import Address, Shipment, currency_code, currency_of, page_order, public_address, summed
+from shipping.rules.terms import Terms
 from shipping.store.lookups import rates_key, tracking_key
 
 POINTS = ("shipment:quote:asked", "shipment:quote:done")
@@ -47,7 +47,7 @@ class ShippingService(webhook_service.WebhookService):
             key: the caller's, at most 255 characters.
             order_id: the shop's order, for Shippo's records.
             address_to: ``name``, ``line1``, ``city``, ``country`` required; ``line2``, ``state``, ``postal_code``,
-                ``email``, ``phone``.
+                ``email``, ``phone``; ``keep``: true if the carrier's corrections of it do not matter.
             items: ``[{"quantity", "package_dimensions": {"height", "length", "width" (in), "weight" (oz)}}]``; error
                 messages name an item by its ``description`` or ``parent``. The customs declaration of a parcel that
                 goes abroad needs ``description``, ``price`` (of one unit, in the currency's smallest unit) and
@@ -61,34 +61,19 @@ class ShippingService(webhook_service.WebhookService):
         Raises:
             InvalidRequest: the address or an item is incomplete.
             Conflict: the items have more than one currency.
-            Refused: no carrier knows the address, or accepts the items.
+            Refused: no carrier knows the address, or accepts the items, or their export must be filed first; or the
+                carrier corrects the address (fact ``suggestion``: the whole one).
             Unavailable, ProviderFailure: Shippo cannot answer; repeating is safe.
         """
         _require_text(key=key)
         shipment = self.shop.store.by_key(key)
         if shipment is None:
             address = Address.parse(address_to).for_carrier()
-            parcels = [parcel.public() for parcel in pack(items)]
-            declared = contents(items)
             currency = currency_of(items, self.shop.settings.currency)
-            quote = self.shop.carriers.quote(address, parcels, declared, str(order_id or ""), currency)
+            keep = address_to.get("keep") is True
+            parts = self.shop.quotes.shipments(key, str(order_id or ""), address, items, currency, keep)
             crash_point("shipment:quote:asked")
-            ways = methods(quote.rates, currency, datetime.now(UTC).date())
-            if not ways:
-                raise Refused(f"No carrier quotes a price in {currency.upper()}.")
-            shipment = self.shop.store.add(
-                Shipment(
-                    object_id=quote.shipment_id,
-                    key=key,
-                    order_id=str(order_id or ""),
-                    created=clock_now(),
-                    address=address,
-                    parcels=parcels,
-                    contents=declared,
-                    rates=quote.rates,
-                    methods=ways,
-                )
-            )
+            shipment = self.shop.store.add(*parts)
             crash_point("shipment:quote:done")
         return shipment.offer()
 
@@ -114,7 +99,7 @@ class ShippingService(webhook_service.WebhookService):
 
     @rpc(expected_exceptions=ShopError, most=14)
     def rates(self, shipment_id: str, currency: str) -> dict[str, Any]:
-        """Return a shipment's rates in a currency, at most one minute old.
+        """Return a shipment's rates in a currency, for all its parcels, at most one minute old.
 
         Returns:
             ``{"object_id", "rate_items": [...]}``, each with all of Shippo's fields, nulls included.
@@ -124,39 +109,74 @@ class ShippingService(webhook_service.WebhookService):
             InvalidRequest: no such currency.
         """
         code, shipment = currency_code(currency), self._shipment(shipment_id)
+        parts = self.shop.store.parts(shipment)
+        counts = Counter(part.kind for part in parts)
+
+        def of_one(part: Shipment) -> Rows:
+            found = answers([partial(self.shop.carriers.rates, each, code) for each in part.at_carriers()])
+            return [rate for rates in found for rate in rates]
 
         def ask() -> Rows:
-            found = answers([partial(self.shop.carriers.rates, each, code) for each in shipment.at_carriers()])
-            return [rate for rates in found for rate in rates]
+            return summed([(counts[part.kind], of_one(part)) for part in parts if part.twin_of is None])
 
         key = rates_key(shipment.object_id, code)
         return {"object_id": shipment.object_id, "rate_items": self.shop.store.lookups.answer(key, ask)}
 
     @rpc(expected_exceptions=ShopError, most=14)
-    def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
-        """Buy a shipment's label, once; a second call returns the same label.
+    def buy_label(
+        self, shipment_id: str, rate_id: str, key: str, most: int | None = None, service: str | None = None
+    ) -> dict[str, Any]:
+        """Buy a shipment's labels, one per parcel, each once; a second call returns the same labels.
+
+        A rate that is too old, or that the carrier refuses, is quoted again. The same service is then bought at the
+        same or a lower price.
 
         Args:
             shipment_id, rate_id: what was chosen at checkout.
             key: the caller's, for the record.
+            most: an operator's limit for all labels together, in the smallest unit of the carrier's currency; None: no
+                label may cost more than was quoted.
+            service: the token of another service, which an operator has chosen; only with `most`.
 
         Returns:
             ``{"object_id", "label_url", "tracking_number", "carrier", "labels": [{"label_url", "tracking_number"}]}``,
-            the shipment's id first.
+            the shipment's id first; ``labels`` has one per parcel, the others are of the first.
 
         Raises:
             NotFound: no such shipment, or not its rate.
             Conflict: its label was bought at another rate, or was refunded (fact ``voided``).
-            Refused: the carrier rejects it.
+            Refused: the carrier rejects it, or asks more by now (fact ``permanent``).
             OutcomeUnknown, Unavailable: not known, or not possible, right now; repeating is safe.
         """
         _require_text(key=key)
-        return self.shop.labels.buy(self._shipment(shipment_id), rate_id, key)
+        if most is not None:
+            require_number("most", most, 0, 2**40)
+        if service is not None:
+            _require_text(service=service)
+        terms = Terms(most, service if most is not None else None)
+        return self.shop.labels.buy(self._shipment(shipment_id), rate_id, key, terms)
+
+    @rpc(expected_exceptions=ShopError, most=6)
+    def requote(self, shipment_id: str) -> dict[str, Any]:
+        """Ask the carriers, for an operator, what the labels cost that a shipment still lacks. Nothing is bought.
+
+        Returns:
+            ``{"object_id", "parcels", "bought", "spent", "refusals", "offers": [{"service", "description", "carrier",
+            "amount", "currency", "quoted"}]}``: how many parcels there are, how many labels are bought for how much,
+            why rates were refused, and the services now; ``quoted`` is the amount of the checkout, or None. Amounts are
+            in the smallest unit.
+
+        Raises:
+            NotFound: no such shipment.
+            Refused: no carrier takes the parcels any more.
+            Unavailable, ProviderFailure: the carriers cannot answer; repeating is safe.
+        """
+        return self.shop.labels.offers(self._shipment(shipment_id))
 
     @rpc(expected_exceptions=ShopError, most=6)
     def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
-        """Refund a shipment's label, once; from then on none is bought for it. A second call returns the current
-        status.
+        """Refund the labels of all parcels of a shipment, once; from then on none is bought for it. A second call
+        returns the current status.
 
         Args:
             shipment_id: the shipment of the label.
@@ -164,45 +184,62 @@ class ShippingService(webhook_service.WebhookService):
 
         Returns:
             ``{"object_id", "status"}``: "refunded", "pending" (the carrier has not decided yet; ask again), "used" (the
-            parcel has moved, or the carrier keeps the money: the label stays), or "none" (there is no label).
+            parcel has moved, or the carrier keeps the money: the label stays), or "none" (there is no label). Of
+            several labels, one that was used decides, then one that is pending.
 
         Raises:
             NotFound: no such shipment.
             OutcomeUnknown, Unavailable, ProviderFailure: not known, or not possible, right now; repeating is safe.
         """
         _require_text(key=key)
-        return self.shop.refunds.give_back(self._shipment(shipment_id).object_id)
+        return self.shop.refunds.give_back_all(self._shipment(shipment_id))
 
     @rpc(expected_exceptions=ShopError)
     def label(self, shipment_id: str) -> dict[str, Any]:
-        """Return a shipment's label: ``{"object_id", "label_url", "labels"}``.
+        """Return a shipment's labels: ``{"object_id", "label_url", "labels"}``.
 
         Raises:
             NotFound: no such shipment.
-            Conflict: it has no label yet.
+            Conflict: one is not bought yet, or they were given back.
         """
-        label, _ = self._label(shipment_id)
+        shipment = self._shipment(shipment_id)
+        label = public(shipment.object_id, self.shop.store.purchases(self.shop.store.parts(shipment)))
         return {name: label[name] for name in ("object_id", "label_url", "labels")}
 
     @rpc(expected_exceptions=ShopError, most=14)
     def tracking(self, shipment_id: str) -> dict[str, Any]:
         """Return where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status",
-        "tracking_history"}``.
+        "tracking_history"}``, and of several parcels ``"parcels": [{"tracking_number", "status"}]``.
 
-        A number unknown to the carrier has a null status and an empty history. Shippo is asked at most once a minute,
-        and after each event with news of the parcel.
+        All but ``parcels`` is about the first parcel. A number unknown to the carrier has a null status and an empty
+        history. Shippo is asked at most once a minute, and after each event with news of the parcel. The status of the
+        further parcels is that of the latest event or poll.
 
         Raises:
             NotFound: no such shipment.
-            Conflict: it has no label yet.
+            Conflict: a label is not bought yet, or they were given back.
         """
-        label, transaction_id = self._label(shipment_id)
+        shipment = self._shipment(shipment_id)
+        parts = self.shop.store.parts(shipment)
+        purchases = self.shop.store.purchases(parts)
+        label = public(shipment.object_id, purchases)
         carrier, number = label["carrier"], label["tracking_number"]
         where: dict[str, Any] = {"tracking_status": None, "tracking_history": []}
         if number:
+            bought = [each.label for each in purchases if each is not None and each.label is not None]
+            transaction_id = next(each.transaction_id for each in bought if each.tracking_number == number)
             ask = partial(self.shop.tracker.ask, carrier, number, transaction_id, outdate=False)
             where = self.shop.store.lookups.answer(tracking_key(number), ask)
-        return {"object_id": label["object_id"], "carrier": carrier, "tracking_number": number, **where}
+        answer = {"object_id": label["object_id"], "carrier": carrier, "tracking_number": number, **where}
+        if len(parts) > 1:
+            known = {
+                each.label.tracking_number: each.tracking_status
+                for each in self.shop.store.purchases(parts)
+                if each is not None and each.label is not None
+            }
+            numbers = [each["tracking_number"] for each in label["labels"]]
+            answer["parcels"] = [{"tracking_number": each, "status": known.get(each)} for each in numbers]
+        return answer
 
     @rpc(expected_exceptions=ShopError)
     def movements(self, after: int = 0, limit: int = 100) -> Rows:
@@ -213,11 +250,10 @@ class ShippingService(webhook_service.WebhookService):
             limit: 1 to 1000.
 
         Returns:
-            ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]`` by ``seq``, which only grows; ``status`` is
-            UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED, RETURNED or FAILURE; ``at`` is the carrier's time, Unix seconds.
+            ``[{"seq", "shipment_id", "tracking_number", "status", "at", "whole"}]`` by ``seq``, which only grows;
+            ``status`` is UNKNOWN, PRE_TRANSIT, TRANSIT, DELIVERED, RETURNED or FAILURE; ``at`` is the carrier's time,
+            Unix seconds; ``whole`` is whether the carrier has, or had, every parcel of the shipment by now.
         """
-        _require_number("after", after, 0, 2**62)
-        _require_number("limit", limit, 1, 1000)
         return self.shop.store.moves.after(after, limit)
 
     @rpc(expected_exceptions=ShopError)
@@ -245,6 +281,52 @@ class ShippingService(webhook_service.WebhookService):
         """Return the shipments that have a label without a refund request."""
         return self.shop.audit.unreturned(shipment_ids)
 
+    @rpc(expected_exceptions=ShopError)
+    def costs(self, shipment_id: str) -> dict[str, Any]:
+        """Return, for an operator, what the labels of a shipment cost.
+
+        Returns:
+            ``{"object_id", "price", "cost", "currency", "items": [{"kind", "amount", "currency", "created"}]}``:
+            the price of the rates, what was charged in the end, and the items of the carrier's invoices, oldest first.
+            Amounts are in the smallest unit; ``created`` is in Unix seconds.
+
+        Raises:
+            NotFound: no such shipment.
+        """
+        return self.shop.costs.of(self._shipment(shipment_id))
+
+    @rpc(expected_exceptions=ShopError)
+    def surcharges(self, limit: int = 100) -> Rows:
+        """Return, for an operator, what carriers charged or gave back after the purchase of labels, newest first.
+
+        Args:
+            limit: 1 to 1000.
+
+        Returns:
+            ``[{"order_id", "shipment_id", "tracking_number", "price", "kind", "amount", "currency", "at"}]``: ``price``
+            is that of the label's rate; amounts are in the smallest unit, ``at`` is in Unix seconds.
+        """
+        require_number("limit", limit, 1, 1000)
+        return self.shop.store.charges.later(limit)
+
+    @rpc(expected_exceptions=ShopError, most=2)
+    def read_charges(self) -> dict[str, Any]:
+        """Read the carriers' invoices now; returns ``{"read": true}``. Raises Unavailable, ProviderFailure."""
+        self.shop.costs.read()
+        return {"read": True}
+
+    @timer(interval=READ_INTERVAL_S, eager=True)
+    def read_invoices(self) -> None:
+        """Record what carriers charge after the purchase of labels; they send no events about it."""
+
+        def read() -> None:
+            try:
+                self.shop.costs.read()
+            except ProviderFailure as error:
+                log.warning("invoices not read", error=str(error))
+
+        swept(read)
+
     @timer(interval=SWEEP_INTERVAL_S)
     def poll_parcels(self) -> None:
         """Ask about parcels without news for a long time, because Shippo's events may be lost."""
@@ -256,22 +338,9 @@ class ShippingService(webhook_service.WebhookService):
             raise NotFound(f"There is no shipment {shipment_id}.")
         return shipment
 
-    def _label(self, shipment_id: str) -> tuple[dict[str, Any], str]:
-        """Return a shipment's label as other services see it, and its transaction."""
-        purchase = self.shop.store.purchase(self._shipment(shipment_id).object_id)
-        if purchase is None or (purchase.label is None and not purchase.closed):
-            raise LabelPurchase.missing(shipment_id)
-        return purchase.public(), purchase.label.transaction_id if purchase.label else ""
-
 
 def _require_text(**given: Any) -> None:
     for field, value in given.items():
         if not isinstance(value, str) or not 0 < len(value) <= LONGEST_KEY:
             errors = {field: [f"must be a text of 1 to {LONGEST_KEY} characters"]}
             raise InvalidRequest(f"The {field} makes no sense.", {"errors": errors})
-
-
-def _require_number(field: str, value: Any, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        errors = {field: [f"must be a whole number from {least} to {most}"]}
-        raise InvalidRequest(f"The {field} makes no sense.", {"errors": errors})

@@ -50,6 +50,8 @@ export class Problem extends Error {
     this.request_id = body.request_id ?? null;
     /** For invalid input: field -> messages, nested as sent. @type {Record<string, any>} */
     this.errors = body.errors ?? {};
+    /** The address as the carrier would correct it (422 of a checkout). @type {Record<string, string | null> | null} */
+    this.suggestion = body.suggestion ?? null;
     /** The bank's reason for a decline, such as `insufficient_funds`. @type {string | null} */
     this.decline_code = body.decline_code ?? null;
     /** The payment provider's code, such as `card_declined`. @type {string | null} */
@@ -142,6 +144,8 @@ export class Problem extends Error {
  * @property {number} amount In the currency's smallest unit.
  * @property {string} currency
  * @property {OrderItem[]} items
+ * @property {{id: string, status: string, reason: string, amount: number, evidence_due_by: number | null} | null} dispute
+ *   In Stripe's words.
  * @property {Array<{id: string, amount: number, description: string}>} shipping_methods None for digital products only.
  * @property {string | null} selected_shipping_method
  * @property {string | null} upstream_id The shipment's id; null when nothing is sent.

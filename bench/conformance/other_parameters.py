@@ -100,7 +100,11 @@ def _walk(
             if send(_with(mail, path, wrong)).status < 400:
                 result.loose.append(f"{shown}: {wrong!r} is accepted")
         inner, step = (description.resolved(resolved["items"]), [*path, 0]) if "items" in resolved else (resolved, path)
-        within = mail if _has(mail, step) else _with(mail, step, _of_schema(description, inner, name))
+        within = (
+            mail
+            if _has(mail, step)
+            else _with(mail, step, _of_schema(description, inner, name) if inner.get("required") else {})
+        )
         _walk(description, inner, step, within, send, result)
 
 
@@ -135,7 +139,7 @@ def _of_schema(description: Description, schema: Mapping[str, Any], name: str) -
         return [_of_schema(description, schema["items"], name)]
     if kind == "object" or "properties" in schema:
         members = schema.get("properties", {})
-        wanted = schema.get("required") or list(members)
+        wanted = schema.get("required") or list(members)[:1]  # all together may exclude each other
         return {each: _of_schema(description, members[each], each) for each in wanted if each in members}
     if kind == "integer":
         return 1

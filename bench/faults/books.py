@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.faults import journal as journals
 from bench.faults.journal import Sight
-from bench.faults.judges import JUDGES, PAID, Books
+from bench.faults.judges import JUDGES, OPEN, PAID, Books
 from bench.faults.records import Row, taxed
 from bench.faults.shopper import GOOD
 
@@ -23,6 +23,7 @@ ONE_LABEL = "one label per paid order"
 EMAIL = "at least one email, and exactly one unless its own outcome was unknown"
 ONE_SMS = "exactly one SMS"
 STUCK = "no order stuck"
+LISTED = "the operator's list has the orders that need a person, and no other"
 TRUE = "every 2xx seen is true"
 REFUSED = "what was refused was not done"
 ONE_ORDER = "one order per checkout key"
@@ -83,12 +84,12 @@ def no_charge_without_a_paid_order(books: Books) -> Iterator[Violation]:
 
 def refunds_match(books: Books) -> Iterator[Violation]:
     for order_id, order in books.records.orders.items():
-        given_back = sum(charge["amount_refunded"] for charge in _taken(books.records.charges.get(order_id, ())))
+        charged_back, refunded = books.lost.get(order_id, 0), books.refunded.get(order_id, 0)
         noted = order["amount_returned"] or 0
-        if given_back != noted:
-            yield Violation(REFUNDS, order_id, f"{given_back} given back, {noted} noted")
+        if refunded + charged_back != noted:
+            yield Violation(REFUNDS, order_id, f"{refunded} refunded and {charged_back} charged back, {noted} noted")
         if order["amount"] and (order["status"] == "returned") != (
-            order["status"] in PAID and noted == order["amount"]
+            order["status"] in PAID and noted >= order["amount"]
         ):
             yield Violation(REFUNDS, order_id, f"{order['status']} with {noted} of {order['amount']} returned")
 
@@ -161,8 +162,8 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
             if labels:
                 yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels, and nothing is shipped")
             continue
-        if _given_back(books, order) and not labels:
-            continue  # refunded before its label was bought, so none is needed any more
+        if (_given_back(books, order) or order_id in books.contested) and not labels:
+            continue  # refunded or disputed before its label was bought
         if len(labels) != 1:
             yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels")
         elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
@@ -201,13 +202,15 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
         if public is None:
             yield Violation(STUCK, order_id, "the list of orders does not have it")
     for row in books.records.owed:
+        if row["kind"] == "label" and row["state"] == "waiting" and row["subject"] in books.contested:
+            continue  # held until the bank has decided
         if row["state"] != "done":
             detail = f"{row['kind']} {row['state']} after {row['tries']} tries: {row['error']}"
             yield Violation(STUCK, row["subject"], detail)
     for row in books.records.refunds:
         if row["state"] == "asked":
             yield Violation(STUCK, row["order_id"], f"{row['amount']} is still to be given back: {row['error']}")
-    wanted = {row["stock_key"] for row in books.records.inner.values() if row["status"] in ("paid", "fulfilled")}
+    wanted = {row["stock_key"] for row in books.records.inner.values() if row["status"] in PAID}
     for hold in books.records.holds:
         if hold["state"] == "held" and hold["key"] not in wanted:
             yield Violation(STUCK, hold["key"], "it holds stock for no paid order")
@@ -217,6 +220,27 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
             yield Violation(STUCK, event["key"], f"{event['kind']}, which {event['service']} received: {tried}")
     for service, count in books.records.parked.items():
         yield Violation(STUCK, service, f"{count} requests were put aside for an operator")
+
+
+def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
+    """The operator's list has every open dispute, fraud warning, failed refund and lost message, and no other."""
+    wanted: set[tuple[str, str]] = set()
+    for order_id, order in books.paid.items():
+        if order_id in books.contested:
+            for charge in _taken(books.records.charges.get(order_id, ())):
+                disputes = books.records.disputes.get(charge["id"], ())
+                wanted |= {(order_id, "dispute") for each in disputes if each["status"] in OPEN}
+                wanted |= {(order_id, "fraud_warning") for _ in books.records.warnings.get(charge["id"], ())}
+        if order_id in books.failed_refunds and order["status"] != "returned":
+            wanted.add((order_id, "refund"))
+        messages = (books.records.messages.get(f"{order_id}:{kind}") for kind in ("email", "sms"))
+        if any(message and message["status"] in ("failed", "bounced") for message in messages):
+            wanted.add((order_id, "message"))
+    listed = {(entry["order_id"], entry["kind"]) for entry in books.records.attention}
+    for order_id, kind in sorted(wanted - listed):
+        yield Violation(LISTED, order_id, f"{kind} is not on the list")
+    for order_id, kind in sorted(listed - wanted):
+        yield Violation(LISTED, order_id, f"{kind} is on the list, and needs nobody")
 
 
 def every_2xx_is_true(books: Books) -> Iterator[Violation]:
@@ -333,6 +357,7 @@ RULES: tuple[Rule, ...] = (
     at_least_one_email,
     exactly_one_sms,
     no_order_stuck,
+    who_needs_a_person_is_listed,
     every_2xx_is_true,
     what_was_refused_was_not_done,
     one_order_per_checkout_key,

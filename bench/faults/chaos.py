@@ -45,6 +45,8 @@ class Plan:
         restarts: if not 0, the only fault is that many restarts of the broker; shoppers continue until the last one.
         troubles: the faults that occur: "kill", "provider", and names of `bench.faults.outages`.
         outage_share: the share of outages in all events, from 0 to 1.
+        aftermath: whether charges are disputed, refunds fail, debits settle later, messages are lost, rates expire, and
+            Stripe keeps failures.
     """
 
     checkouts: int
@@ -55,6 +57,7 @@ class Plan:
     restarts: int = 0
     troubles: tuple[str, ...] = (storm.KILL, storm.PROVIDER)
     outage_share: float = storm.OUTAGES
+    aftermath: bool = False
 
     @property
     def outages(self) -> tuple[str, ...]:
@@ -68,7 +71,7 @@ class Plan:
         if not self.mean_gap:
             return iter(())
         others = [name for name in self.troubles if name not in LASTS]
-        return schedule(self.seed, self.mean_gap, self.squall, self.outages, self.outage_share, others)
+        return schedule(self.seed, self.mean_gap, self.squall, self.outages, self.outage_share, others, self.aftermath)
 
 
 @dataclass
@@ -158,6 +161,8 @@ async def run(
         weather = Storm(shop, http)
         if plan.mean_gap:
             await weather.shuffle_webhooks(plan.seed)
+        if plan.aftermath:
+            await weather.hurry_stripe()
         pids = await asyncio.to_thread(_pids, shop)
         began, cpu = time.time(), time.process_time()
         watching = asyncio.create_task(_watch(outcome, progress))
@@ -218,7 +223,7 @@ async def _shoppers(
             number = next(numbers)
             dice = random.Random(f"shopper {plan.seed} {number}")
             buyer = Client(http, shop.url, number, dice, outcome.journal)
-            await Shopper(number, buyer, catalogue, dice, sandbox_url=shop.sandbox_url).shop()
+            await Shopper(number, buyer, catalogue, dice, sandbox_url=shop.sandbox_url, aftermath=plan.aftermath).shop()
 
     await asyncio.gather(*(one_after_the_other() for _ in range(plan.shoppers)))
 

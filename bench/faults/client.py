@@ -185,10 +185,12 @@ class Client:
                 self._journal.heard[type(trouble).__name__] += 1
             await asyncio.sleep(0.2)
 
-    async def move_parcel(self, sandbox_url: str, number: str, status: str) -> None:
-        """Set the carrier's status of a parcel ("TRANSIT", "DELIVERED"); no fault affects this request."""
-        async with self._http.post(f"{sandbox_url}/sandbox/tracks/{number}", json={"status": status}) as answer:
+    async def decide(self, sandbox_url: str, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+        """Let a carrier, a bank or a mailbox act, by the sandbox's control API, which no fault affects; return its
+        answer. Raises `aiohttp.ClientResponseError` when it refuses, as when a label was returned meanwhile."""
+        async with self._http.request(method, f"{sandbox_url}/sandbox/{path}", json=body) as answer:
             answer.raise_for_status()
+            return await answer.json()
 
     async def _until_definitive(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], patience: float

@@ -9,6 +9,7 @@ import json
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
             possible = (storm.KILL, storm.PROVIDER, *found.outages.possible)
             troubles = tuple(name for name in possible if name in options.troubles)
             plan = Plan(options.checkouts, seed, options.shoppers, gap, options.squall, options.restarts, troubles)
+            plan = replace(plan, aftermath=options.aftermath)
             about = _about(options, found.shop.amqp_uri)
             with _shown() as progress:
                 outcome = asyncio.run(chaos.run(plan, found.shop, found.databases, progress, found.outages))
@@ -97,6 +99,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     names = (storm.KILL, storm.PROVIDER, *LASTS)
     parser.add_argument(
         "--troubles", nargs="+", choices=names, default=names, help="what goes wrong (all that this machine allows)"
+    )
+    parser.add_argument(
+        "--aftermath",
+        action="store_true",
+        help="also disputes, refunds that fail, debits, lost messages, expired rates, and failures that Stripe keeps",
     )
     trial = parser.add_mutually_exclusive_group()
     for kind, what in {

@@ -76,9 +76,9 @@ class Front:
                 raise NoAnswer(f"{method} {path}: {said}")
             time.sleep(PAUSE)
 
-    def product(self, stock: int, price: int = 50) -> Product:
+    def product(self, stock: int, price: int = 50, **more: Any) -> Product:
         """Create a product with `stock` pieces, at `price` cents."""
-        spec = {**BONE, "price": price, "inventory": {"type": "finite", "quantity": stock}}
+        spec = {**BONE, "price": price, "inventory": {"type": "finite", "quantity": stock}, **more}
         made = wanted(self.ask("POST", "/api/products/", json=spec), 201)
         return Product(made["id"], made["skus"]["data"][0]["id"], price)
 
@@ -130,6 +130,16 @@ class Front:
     def bank(self, payment: str, result: str) -> None:
         """Answer the bank's authentication of a payment as the shopper: ``succeed`` or ``fail``."""
         url = f"{self.sandbox_url}/sandbox/3ds/{payment}"
+        wanted(self._session().post(url, json={"result": result}, timeout=TIMEOUT), 200)
+
+    def age(self, rate_id: str) -> None:
+        """Make a rate too old to be bought."""
+        url = f"{self.sandbox_url}/sandbox/rates/{rate_id}"
+        wanted(self._session().post(url, json={"age_days": 7}, timeout=TIMEOUT), 200)
+
+    def debit(self, payment: str, result: str) -> None:
+        """Let the bank settle the debit of a payment: ``succeed`` or ``fail``."""
+        url = f"{self.sandbox_url}/sandbox/payments/{payment}"
         wanted(self._session().post(url, json={"result": result}, timeout=TIMEOUT), 200)
 
     def fault(self, provider: str, **fault: Any) -> None:

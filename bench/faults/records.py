@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from chassis.db.engine import url_for
 from chassis.rpc import broker_connection
 from chassis.rpc.dead_letters import PARKED, parked_queue
+from chassis.settings import SANDBOX_KEYS
 
 Row = dict[str, Any]
 
@@ -23,8 +24,10 @@ TIMEOUT = 60.0  # seconds; a page of the ledger is large
 PAGE = 100
 LEDGER_PAGE = 500
 DELIVERIES = "SELECT * FROM tasks WHERE queue = 'deliveries'"
+ATTENTION = "SELECT order_id, kind, about FROM attention WHERE ended IS NULL"
 REDEMPTIONS = "SELECT order_id, discount FROM redemptions"
 SERVICES = ("cart", "products", "shipping", "notifications")
+OPERATOR = "operator@example.com"  # gets mails about orders, too
 # The bench's application name in PostgreSQL, which distinguishes its own sessions from the shop's.
 BENCH = "bench-faults"
 HEARERS = ("cart", "shipping", "notifications")  # the services that store providers' events
@@ -79,6 +82,8 @@ class Records:
         events: providers' events that are not handled (``service``, ``state``, ``kind``, ``tries``, ``error``, and
             ``age``: seconds since it came).
         parked: service -> requests that were parked for an operator.
+        attention: the open entries of the operator's list (``order_id``, ``kind``, ``about``).
+        disputes, warnings, payouts: charge -> Stripe's disputes, early fraud warnings and refunds of it.
         charges, labels, emails, sms, taxes: order id -> its entries in the sandbox's ledger; under "" those without an
             order. A reversal of a tax transaction has the order of what it reverses.
     """
@@ -95,6 +100,10 @@ class Records:
     carts: dict[str, dict[str, int]] = field(default_factory=dict)
     events: list[Row] = field(default_factory=list)
     parked: dict[str, int] = field(default_factory=dict)
+    attention: list[Row] = field(default_factory=list)
+    disputes: dict[str, list[Row]] = field(default_factory=dict)
+    warnings: dict[str, list[Row]] = field(default_factory=dict)
+    payouts: dict[str, list[Row]] = field(default_factory=dict)
     charges: dict[str, list[Row]] = field(default_factory=dict)
     labels: dict[str, list[Row]] = field(default_factory=dict)
     emails: dict[str, list[Row]] = field(default_factory=dict)
@@ -121,6 +130,10 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
         redemptions={row["order_id"]: row["discount"] for row in databases.rows("cart", REDEMPTIONS)},
         events=not_done(databases, since),
         parked=parked(amqp_uri, since) if amqp_uri else {},
+        attention=[row for row in databases.rows("cart", ATTENTION) if row["order_id"] in inner],
+        disputes=_of_charges(sandbox_url, "disputes"),
+        warnings=_of_charges(sandbox_url, "radar/early_fraud_warnings"),
+        payouts=_of_charges(sandbox_url, "refunds"),
     )
     wanted = {row["cart_id"] for row in inner.values()}
     for row in databases.rows("cart", "SELECT cart_id, sku, quantity FROM cart_items"):
@@ -128,7 +141,7 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
             records.carts.setdefault(row["cart_id"], {})[row["sku"]] = row["quantity"]
     for kind in ("charges", "labels", "emails", "sms", "taxes"):
         found: dict[str, list[Row]] = defaultdict(list)
-        entries = list(_ledger(sandbox_url, kind))
+        entries = [entry for entry in _ledger(sandbox_url, kind) if OPERATOR not in entry.get("to", ())]
         of_sales = sale_references(entries) if kind == "taxes" else {}
         for entry in entries:
             # An entry without an order is an error: everything is created for an order.
@@ -239,3 +252,21 @@ def _ledger(sandbox_url: str, kind: str) -> Iterator[Row]:
             seen += len(page)
             if len(page) < LEDGER_PAGE:
                 return
+
+
+def _of_charges(sandbox_url: str, what: str) -> dict[str, list[Row]]:
+    """Return charge -> its entries in one of Stripe's lists."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    after: dict[str, str] = {}
+    with requests.Session() as session:
+        session.auth = (SANDBOX_KEYS["stripe"], "")
+        while True:
+            wanted = {"limit": str(PAGE), **after}
+            answer = session.get(f"{sandbox_url}/stripe/v1/{what}", params=wanted, timeout=TIMEOUT)
+            answer.raise_for_status()
+            page = answer.json()
+            for entry in page["data"]:
+                found[entry["charge"]].append(entry)
+            if not page["has_more"]:
+                return dict(found)
+            after = {"starting_after": page["data"][-1]["id"]}

@@ -30,6 +30,18 @@ BEHAVIOURS = {
     "wants it back": 7,  # pays, and an operator refunds it
     "gets it": 6,  # pays, and the carrier has the parcel; some want a refund even then
 }
+# The same for a storm that also has what goes wrong after a provider has said yes; in addition to those above.
+AFTERMATH = {
+    "disputes": 5,  # pays, and disputes the charge later; the bank decides, or has not decided yet
+    "is suspected": 2,  # pays, and the card's bank warns of fraud
+    "gets no refund": 4,  # pays, and the operator's refund fails later; some get another one
+    "pays by debit": 4,  # the bank takes seconds here instead of days, and may refuse in the end
+}
+# What happens to a shopper's order besides, in percent: the mail or the text does not arrive, the rate expires.
+LOST_MAIL, LOST_TEXT, EXPIRED_RATE = 5, 5, 4
+MAILBOXES = ("bounce", "blocked", "deferred", "spamreport")
+PHONES = ("undelivered", "failed")
+DEBITS = ("pm_usBankAccount_success", "pm_usBankAccount_success", "pm_usBankAccount_insufficientFunds")
 # How often a waiting shopper polls the order (seconds).
 LOOK_INTERVAL_S = 0.5
 
@@ -55,6 +67,7 @@ class Shopper:
         dice: the shopper's own random generator.
         behaviour: one of `BEHAVIOURS`; drawn when None.
         sandbox_url: the sandbox, where a parcel's status can be set; without it no parcel moves.
+        aftermath: whether things also go wrong after a provider has said yes.
     """
 
     def __init__(
@@ -65,13 +78,16 @@ class Shopper:
         dice: random.Random,
         behaviour: str | None = None,
         sandbox_url: str = "",
+        aftermath: bool = False,
     ) -> None:
         self.number = number
         self.client = client
         self.catalogue = catalogue
         self.dice = dice
         self.sandbox_url = sandbox_url
-        self.behaviour = behaviour or dice.choices(list(BEHAVIOURS), list(BEHAVIOURS.values()))[0]
+        self.aftermath = aftermath and bool(sandbox_url)
+        possible = {**BEHAVIOURS, **(AFTERMATH if self.aftermath else {})}
+        self.behaviour = behaviour or dice.choices(list(possible), list(possible.values()))[0]
 
     async def shop(self) -> None:
         """Run the story from an empty cart to its end."""
@@ -93,6 +109,10 @@ class Shopper:
             "cancels while paying": self._cancels_while_paying,
             "wants it back": self._wants_it_back,
             "gets it": self._gets_it,
+            "disputes": self._disputes,
+            "is suspected": self._is_suspected,
+            "gets no refund": self._gets_no_refund,
+            "pays by debit": self._pays_by_debit,
         }
         await behaviours[self.behaviour](order)
 
@@ -122,12 +142,14 @@ class Shopper:
             "name": f"Shopper {self.number}",
             "address": self.dice.choice(HOMES),
         }
+        await self._lose_messages(customer)
         for _ in range(3):
             placed = await self.client.post(journal.CHECKOUT, "/api/cart/checkout/", customer)
             if placed is None:
                 return None
             if placed.good:
                 order: dict[str, Any] = placed.body
+                await self._expire_rate(order)
                 return order
             if placed.status != 409 or not (await self._without_code(code) or await self._without_series()):
                 return None
@@ -249,7 +271,7 @@ class Shopper:
             if number is None:
                 return  # the books detect a missing label
             for status in ("TRANSIT", "DELIVERED")[: 1 + further]:
-                await self.client.move_parcel(self.sandbox_url, number, status)
+                await self.client.decide(self.sandbox_url, f"tracks/{number}", {"status": status})
         if sent_back:
             await self.refund(order, None)
 
@@ -263,3 +285,83 @@ class Shopper:
                 return str(number)
             await asyncio.sleep(LOOK_INTERVAL_S)
         return None
+
+    async def _disputes(self, order: dict[str, Any]) -> None:
+        claim = self.dice.choice(("fraudulent", "product_not_received", "inquiry"))
+        result = self.dice.choice(("won", "lost", None))
+        partly = self.dice.random() < 0.2
+        charge = await self._charged(order)
+        if charge is None:
+            return
+        body = {"claim": claim, **({"amount": max(1, order["amount"] // 2)} if partly else {})}
+        dispute = await self.client.decide(self.sandbox_url, f"charges/{charge}/dispute", body)
+        if result is not None:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            await self.client.decide(self.sandbox_url, f"disputes/{dispute['id']}", {"result": result})
+
+    async def _is_suspected(self, order: dict[str, Any]) -> None:
+        charge = await self._charged(order)
+        if charge is not None:
+            await self.client.decide(self.sandbox_url, f"charges/{charge}/fraud_warning", {"fraud_type": "misc"})
+
+    async def _gets_no_refund(self, order: dict[str, Any]) -> None:
+        partly, again = self.dice.random() < 0.3, self.dice.random() < 0.5
+        if await self._charged(order) is None or order["amount"] < 2:
+            return
+        amount = order["amount"] // 2 if partly else None
+        refunded = await self.refund(order, amount)
+        if refunded is None or not refunded.good:
+            return
+        refund = refunded.body["returns"]["data"][0]["refund"]
+        failed = {"result": "fail", "reason": "expired_or_canceled_card"}
+        await self.client.decide(self.sandbox_url, f"refunds/{refund}", failed)
+        if again:
+            await self._until_noted(order)
+            await self.refund(order, amount)
+
+    async def _pays_by_debit(self, order: dict[str, Any]) -> None:
+        account = self.dice.choice(DEBITS)
+        again = self.dice.random() < 0.5
+        paid = await self.pay(order, account)
+        if paid is None or paid.status != 202:
+            return
+        for _ in range(int(ANSWER_WAIT_S / LOOK_INTERVAL_S)):
+            now = await self.client.look(order["id"])
+            if now is None or now.body["payment"]["status"] != "processing":
+                break
+            await asyncio.sleep(LOOK_INTERVAL_S)
+        if again:
+            await self.pay(order, self.good())
+
+    async def _charged(self, order: dict[str, Any]) -> str | None:
+        """Pay by a good card; return the charge, or None when there is none."""
+        paid = await self.pay(order, self.good())
+        charge = paid.body["charge"] if paid is not None and paid.good and self.sandbox_url else None
+        return str(charge) if charge else None
+
+    async def _until_noted(self, order: dict[str, Any]) -> None:
+        """Wait until the shop knows that a refund has failed."""
+        for _ in range(int(ANSWER_WAIT_S / LOOK_INTERVAL_S)):
+            now = await self.client.look(order["id"])
+            if now is None or not now.body.get("amount_returned"):
+                return
+            await asyncio.sleep(LOOK_INTERVAL_S)
+
+    async def _lose_messages(self, customer: dict[str, Any]) -> None:
+        """Decide whether the mail and the text will arrive."""
+        if not self.aftermath:
+            return
+        mail, text = self.dice.randrange(100) < LOST_MAIL, self.dice.randrange(100) < LOST_TEXT
+        mailbox, phone = self.dice.choice(MAILBOXES), self.dice.choice(PHONES)
+        for lost, address, outcome in ((mail, customer["email"], mailbox), (text, customer["phone"], phone)):
+            if lost:
+                await self.client.decide(self.sandbox_url, f"recipients/{address}", {"outcome": outcome}, "PUT")
+
+    async def _expire_rate(self, order: dict[str, Any]) -> None:
+        """Decide whether the carrier still sells a label at the order's rate."""
+        if not self.aftermath:
+            return
+        expired = self.dice.randrange(100) < EXPIRED_RATE
+        if expired and order["selected_shipping_method"]:
+            path = f"rates/{order['selected_shipping_method']}"
+            await self.client.decide(self.sandbox_url, path, {"age_days": 7})

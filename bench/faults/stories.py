@@ -16,6 +16,8 @@ from bench.faults.front import ANSWER_WAIT_S, PAUSE, Front, customer, wanted
 from bench.faults.records import taxed
 
 GOOD, DECLINED, ASKING = "tok_visa", "tok_chargeDeclined", "tok_threeDSecure2Required"
+DISPUTED = "tok_createDispute"
+DEBITED = "pm_usBankAccount_processing"
 STOCK = 5
 PART = 10  # cents of a partial refund
 LEAVES_AFTER = 0.3  # seconds
@@ -34,11 +36,15 @@ class Story:
         order_id: the order's id, once there is one.
         ends: the permitted final states of the order.
         returned: the permitted amounts of refunds at the end, in cents.
+        held: whether its label waits for the bank's decision about a dispute.
+        parcels: how many parcels it is sent in.
     """
 
     ends: tuple[str, ...]
     leaves_it: tuple[str, ...] = ()
     returned: tuple[int, ...] = (0,)
+    held = False
+    parcels = 1
     status = 200
 
     def __init__(self, front: Front, stays: bool) -> None:
@@ -109,6 +115,9 @@ class Story:
         returned = order["amount_returned"] or 0
         charges = [(charge["amount"], charge["amount_refunded"]) for charge in found["charges"] if charge["paid"]]
         labels = [label["status"] for label in found["labels"] if label["status"] != "ERROR"]
+        bought = [] if self.held else ["SUCCESS"]
+        # The operator's mails are about the order, too.
+        letters = [mail for mail in found["emails"] if self.customer["email"] in mail["to"]]
         sold = order["status"] in (PAID, RETURNED)
         left = self.front.left(self.product)
         taxes = self.front.taxes(self.order_id) if returned else [taxed(entry) for entry in found["taxes"]]
@@ -118,8 +127,9 @@ class Story:
             f"{returned} went back": returned in self.returned
             or (order["status"] == RETURNED and RETURNED in self.ends),
             f"charges {charges}": charges == ([(order["amount"], returned)] if sold else []),
-            f"labels {labels}": labels == (["SUCCESS"] if order["status"] == PAID else ["REFUNDED"] if sold else []),
-            f"{len(found['emails'])} mails": 1 <= len(found["emails"]) <= mails if sold else not found["emails"],
+            f"labels {labels}": labels
+            == self.parcels * (bought if order["status"] == PAID else ["REFUNDED"] if sold else []),
+            f"{len(letters)} mails": 1 <= len(letters) <= mails if sold else not letters,
             f"{len(found['sms'])} texts": len(found["sms"]) == int(sold),
             f"taxes {taxes}": len(taxes) == int(sold) + len(order["returns"]["data"])
             and (not sold or (sums[0] == order["amount"] - returned and (returned < order["amount"] or not sums[1]))),
@@ -156,6 +166,59 @@ class PaysWithCode(Pays):
         return super().wrong(status, mails)
 
 
+class IsDisputed(Pays):
+    """The charge is disputed as soon as it is made: the operator is mailed, and the label waits."""
+
+    held = True
+
+    def act(self) -> None:
+        self.pay(DISPUTED, 200, cut_off=True)
+
+    def wrong(self, status: str, mails: int = 1) -> str | None:
+        # A shopper who left before the money was taken has an open order.
+        if status == PAID:
+            order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
+            found = self.front.ledger(order_id=self.order_id)["emails"]
+            letters = [mail for mail in found if self.customer["email"] not in mail["to"]]
+            # A mail whose outcome is unknown is sent again.
+            if order["dispute"] is None or not 1 <= len(letters) <= 2:
+                return f"order {self.order_id}: {len(letters)} mails to the operator about {order['dispute']}"
+        return super().wrong(status, mails)
+
+
+class PaysForTwoParcels(Pays):
+    """The order also has something that is too heavy to share a parcel."""
+
+    parcels = 2
+
+    def begin(self) -> None:
+        anvil = self.front.product(STOCK, package_dimensions={"height": 9, "length": 9, "width": 9, "weight": 1120})
+        wanted(self.front.ask("POST", f"/api/cart/{anvil.id}/buy/", self.cart, json={"quality": 1}), 200)
+        self.check_out()
+
+
+class PaysLate(Pays):
+    """The rates are too old when the shopper pays, so that the label's rate is quoted again."""
+
+    def begin(self) -> None:
+        self.check_out()
+        order = wanted(self.front.ask("GET", f"/api/orders/{self.order_id}", self.cart), 200)
+        for method in order["shipping_methods"]:
+            self.front.age(method["id"])
+
+
+class ReturnsTwoParcels(PaysForTwoParcels):
+    ends, leaves_it = (RETURNED,), (PAID,)
+
+    def begin(self) -> None:
+        super().begin()
+        paid = self.pay(GOOD, 200)
+        assert paid["status"] == PAID, paid
+
+    def act(self) -> None:
+        self.ask(f"/api/orders/{self.order_id}/refund/", {"all": True}, 200)
+
+
 class IsDeclined(Story):
     ends = (CREATED,)
 
@@ -188,6 +251,17 @@ class HasConfirmed(Story):
         self.confirm(self.refused)
         if self.stays:
             self.pay(ASKING, 200, cut_off=True)
+
+
+class IsDebited(Story):
+    """The bank settles the payment later: at once after the shopper has repeated the request, or not in this story."""
+
+    ends, leaves_it = (PAID,), (CREATED,)
+
+    def act(self) -> None:
+        if self.pay(DEBITED, 202, cut_off=True) is not None:
+            [charge] = self.front.ledger(order_id=self.order_id)["charges"]
+            self.front.debit(charge["payment_intent"], "succeed")
 
 
 class Cancels(Story):
@@ -275,10 +349,14 @@ PASSING: tuple[tuple[str, tuple[StoryFactory, ...]], ...] = (
     (r"pay:redeem:", (PaysWithCode,)),
     (r"pay:(undo|release):", (IsDeclined,)),
     (r"pay:confirm:", (Pays, IsDeclined, IsAsked)),
+    (r"pay:processing:", (IsDebited,)),
     (r"pay:paid:", (Pays, HasConfirmed)),
+    (r"attention:", (IsDisputed,)),
+    (r"pay:label:begun", (Pays, IsDisputed)),
     (r"buy:", (Buys,)),
     (r"cancel:", (Cancels,)),
-    (r"refund:void:|void:", (Returns,)),
+    (r"refund:void:|void:", (Returns, ReturnsTwoParcels)),
+    (r"label:", (PaysForTwoParcels, PaysLate, Pays)),
     (r"refund:", (Returns, ReturnsPart)),
     (r"(shipment|checkout):", (ChecksOut,)),
     (r"", (Pays,)),

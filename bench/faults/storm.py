@@ -31,6 +31,8 @@ TROUBLES: dict[str, dict[str, Any]] = {
     "429": {"error_rate": 0.7, "error_status": 429},
     "answer lost": {"lose_answer_rate": 0.5},
 }
+# With an aftermath also these: Stripe keeps them under the call's key, and replays them; half are done all the same.
+KEPT: dict[str, dict[str, Any]] = {"500 kept": {"saved_error_rate": 0.3, "saved_error_done_rate": 0.3}}
 WEBHOOKS = {"loss_rate": 0.2, "duplicate_rate": 0.2, "reorder_rate": 0.2}
 KILLS = 0.6  # share of all events except outages
 # The share of outages (`bench.faults.outages`) in all events, each kind in turn. The settling time after each is
@@ -43,6 +45,7 @@ MEAN_GAP = 3.0
 TROUBLE_LASTS = (2.0, 6.0)
 SQUALL = 30.0
 BROKER_WAIT_S = 180.0
+DEBIT_S = 3.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ def schedule(
     outages: Sequence[str] = (),
     share: float = OUTAGES,
     others: Sequence[str] = (KILL, PROVIDER),
+    kept: bool = False,
 ) -> Iterator[Event]:
     """Yield the events of `seed`, without end.
 
     Args:
         outages: their names. share: the share of outages in all events, from 0 to 1.
         others: which of `KILL` and `PROVIDER` also occur.
+        kept: whether Stripe also keeps failures under a call's key.
     """
     dice = random.Random(f"storm {seed}")
     kills = 1.0 if PROVIDER not in others else 0.0 if KILL not in others else KILLS
@@ -91,7 +96,7 @@ def schedule(
                 passed = 0.0
                 yield Event(0.0, "lull")
         else:
-            target, trouble = dice.choice(PROVIDERS), dice.choice(list(TROUBLES))
+            target, trouble = dice.choice(PROVIDERS), dice.choice([*TROUBLES, *(KEPT if kept else ())])
             yield Event(gap, "trouble", target, trouble, dice.uniform(*TROUBLE_LASTS), dice.getrandbits(30))
 
 
@@ -137,10 +142,15 @@ class Storm:
         for provider in PROVIDERS:
             await self._ask("PUT", f"webhooks/{provider}", {**WEBHOOKS, "seed": seed})
 
+    async def hurry_stripe(self) -> None:
+        """From now on a bank debit takes seconds, not days."""
+        await self._ask("PUT", "options/stripe", {"settle_after_s": DEBIT_S})
+
     async def leave_webhooks(self) -> None:
-        """From now on every webhook is delivered once and in order."""
+        """From now on every webhook is delivered once and in order, and a bank debit takes as long as ever."""
         for provider in PROVIDERS:
             await self._ask("DELETE", f"webhooks/{provider}")
+        await self._ask("DELETE", "options/stripe")
 
     async def calm(self) -> None:
         """End every fault of the providers; killed processes restart automatically."""
@@ -198,7 +208,7 @@ class Storm:
     async def _trouble(self, event: Event) -> None:
         if (task := self._ends.pop(event.target, None)) is not None:
             task.cancel()
-        fault, what = {**TROUBLES[event.trouble], "seed": event.dice}, event.target
+        fault, what = {**TROUBLES, **KEPT}[event.trouble] | {"seed": event.dice}, event.target
         if event.target == "stripe" and event.dice % 2:
             fault, what = {**fault, "path": TAX_ROUTES}, "stripe taxes"
         await self._ask("PUT", f"faults/{event.target}", fault)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from cart.deliveries.held_labels import HELD, RELEASE, VOID, hold_label
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
 from cart.rules.order import EMAIL, LABEL, MESSAGES, SMS, Order
@@ -23,12 +24,15 @@ from cart.store.attention import NOTICE
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.crash_points import crash_point
+from chassis.db.engine import once_more
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
-from contracts.errors import InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 
-RELEASE, VOID, CALL_OFF = "release", "void", "call_off"
+CALL_OFF = "call_off"
+# The detail of a label whose payment was disputed as soon as it was made.
+LOOK = "look"
 # The outcomes of returning a label after which it is of no use.
 GIVEN_BACK = ("refunded", "pending")
 
@@ -66,6 +70,8 @@ class Outbox:
         show: the order for its owner, who gets the email.
         taxes: records taxes; None when the payment provider has none.
         operator: the mail address to which an order that needs a person is reported; "" for none.
+        look: records the disputes of a payment, by its id; None when the payment provider reports none.
+        holds_label: whether no label is bought while the order's payment is disputed or suspected.
     """
 
     def __init__(
@@ -80,6 +86,8 @@ class Outbox:
         show: Callable[[Order], dict[str, Any]] = render,
         taxes: Taxes | None = None,
         operator: str = "",
+        look: Callable[[str], Any] | None = None,
+        holds_label: bool = True,
     ) -> None:
         self.store = store
         self.products = products
@@ -91,6 +99,8 @@ class Outbox:
         self.show = show
         self._taxes = OwedTaxes(store, taxes)
         self._operator = operator
+        self._look = look
+        self._holds_label = holds_label
 
     def deliver_order(self, order_id: str) -> None:
         """Try all due work that is owed for an order, in order. Waits for work in progress in some copy's timer for as
@@ -100,6 +110,20 @@ class Outbox:
                 self.deliver(row["key"])
                 while (remaining() or 0) > LEAST_TIME_S and self._in_hand(row["key"]):
                     time.sleep(CHECK_INTERVAL_S)
+
+    def buy_label_at(self, order_id: str, most: int, service: str | None) -> dict[str, Any]:
+        """Buy the labels of an order whose label was given up, on an operator's terms; see `CartService.buy_label_at`.
+
+        Raises Conflict: no label of the order was given up, or all its money went back.
+        """
+        if self.store.orders.get(order_id).over:
+            raise Conflict(f"The goods of order {order_id} were given back.")
+        terms = {"most": most, "service": service}
+        for row in self.store.deliveries.of(order_id, [LABEL]):
+            if self.store.deliveries.again(key=row["key"], details=terms):
+                self.deliver(row["key"])
+                return self.store.deliveries.rows(key=row["key"])[0]
+        raise Conflict(f"No label of order {order_id} was given up.")
 
     def deliver(self, key: str) -> None:
         """Try one owed thing, unless it is done, not due, claimed by another, or a message whose label is being bought.
@@ -141,15 +165,54 @@ class Outbox:
         if kind == LABEL:
             if order.over and task["tries"] == 1 and task["error"] is None:
                 return None  # the label is no longer needed, and was never requested
-            label = self.shipping.buy_label(order.shipment, order.method_id, key)
+            facts = task["details"] or {}
+            if order.over and facts.get(HELD):
+                self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")  # it may have been bought before
+                return None
+            self._check_payment(order, task)
+            # An operator's terms; without any, a shipping service of the previous release understands the call, too.
+            decided = (facts["most"], facts["service"]) if "most" in facts else ()
+            label = self.shipping.buy_label(order.shipment, order.method_id, key, *decided)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
-        if kind == EMAIL:
-            mailed = self.notifications.order_paid_email(self.show(order), self.label(order.id), key)
+        return self._message(order, task)
+
+    def _message(self, order: Order, task: Task) -> Any:
+        """Send a mail or a text message. While the provider refuses the shop itself, the order needs a person."""
+        try:
+            answer = self._send(order, task)
+        except ProviderFailure as failure:
+            if failure.facts.get("ours"):
+                self._ask_for_help(task, str(failure))
+            raise
+        if task["error"] is not None:  # an earlier try may have asked for help
+            self.store.attention.close(order.id, attention.MESSAGE, task["key"])
+        return answer
+
+    def _send(self, order: Order, task: Task) -> Any:
+        to = (task["details"] or {}).get("to")
+        if task["kind"] == EMAIL:
+            shown = self.show(order) if to is None else {**self.show(order), "email": to}
+            mailed = self.notifications.order_paid_email(shown, self.label(order.id), task["key"])
             if order.shipment is None:  # the mail is all that the shopper waits for
                 self.store.orders.update(order.id, None, lambda order: order.arrive(int(self.clock())))
             return mailed
-        return self.notifications.order_paid_sms(render(order), key)
+        texted = render(order)
+        if to is not None:
+            texted["shipping"]["phone"] = to
+        return self.notifications.order_paid_sms(texted, task["key"])
+
+    @once_more
+    def _ask_for_help(self, task: Task, why: str) -> None:
+        with self.store.write():
+            self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], why)
+
+    def _check_payment(self, order: Order, task: Task) -> None:
+        """Raise OnHold when the order's label is to wait, because its payment is disputed or suspected."""
+        if (task["details"] or {}).get(LOOK) and self._look is not None:
+            self._look(order.payment or "")
+        if self._holds_label:
+            hold_label(self.store, task)
 
     def _notify(self, task: Task) -> Any:
         """Mail the operator about an order that needs a person."""
@@ -205,11 +268,12 @@ class Outbox:
 
     def outcome(self, order_id: str) -> dict[str, Any]:
         """The state of an order's deliveries: ``label_url``, ``labels``, and ``notifications``, which is None until it
-        is paid. A label that was given back is not shown."""
+        is paid. A label that was given back is not shown; of a message that was sent again, the last one is."""
         rows = {row["kind"]: row for row in self.store.deliveries.of(order_id, (LABEL, VOID, *MESSAGES))}
         answers = {kind: row["answer"] or {} for kind, row in rows.items() if row["state"] == DONE}
         label = {} if answers.get(VOID, {}).get("status") in GIVEN_BACK else answers.get(LABEL, {})
-        messages = {kind: {"status code": _code(rows.get(kind))} for kind in MESSAGES}
+        states = self.store.messages.of([rows[kind]["key"] for kind in MESSAGES if kind in answers])
+        messages = {kind: _message(rows.get(kind), states) for kind in MESSAGES}
         first = {name: label[name] for name in ("label_url", "tracking_number") if name in label}
         return {
             "label_url": label.get("label_url"),
@@ -234,6 +298,18 @@ def _code(row: dict[str, Any] | None) -> str:
     if row is None or row["state"] == WAITING:
         return "queued"
     return str(row["answer"]["status code"]) if row["state"] == DONE else "failed"
+
+
+def _message(row: Task | None, states: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What the order shows of a message: ``{"status code"}``, with the ``reason`` why it was not sent, or with what
+    became of it: ``status``, and ``error``."""
+    shown = {"status code": _code(row)}
+    if row is None or row["state"] != DONE:
+        return shown
+    if "reason" in row["answer"]:
+        shown["reason"] = row["answer"]["reason"]
+    known = states.get(row["key"], {})
+    return shown | {name: known[name] for name in ("status", "error") if known.get(name)}
 
 
 def _ship(order: Order, label: dict[str, Any]) -> None:

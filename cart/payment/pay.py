@@ -14,7 +14,7 @@ from nameko.exceptions import RemoteError
 from cart.payment.settlement import Settlement
 from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, RESERVE, Attempt, Step, ask, begin, require_card
 from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
-from cart.rules.payments import CALLED_OFF, CANCELED, SUCCEEDED, Payment
+from cart.rules.payments import CALLED_OFF, CANCELED, PROCESSING, SUCCEEDED, Payment
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.deadline import DEADLINE_MARGIN_S, remaining
@@ -53,8 +53,8 @@ class OrderPayment:
         self.payments = settlement.payments
 
     def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
-        """Pay an order with `card`, once; returns the paid order. Of two concurrent payers one pays, and both receive
-        the paid order.
+        """Pay an order with `card`, once; returns the paid order, or one whose payment a bank settles later (it is
+        `processing`). Of two concurrent payers one pays, and both receive the order.
 
         Args:
             card: not used for an order of 0, which is paid without one; else "" is no card.
@@ -77,6 +77,8 @@ class OrderPayment:
             digest = _digest(order, card)
             if order.settled:
                 return _same_card(order, digest)
+            if order.processing:
+                return _same_payer(order, digest)
             require_card(order, card)
             order.require_current_tax(self.settlement.clock())
             crash_point("pay:claim:begun")
@@ -121,7 +123,7 @@ class OrderPayment:
             order = self.store.orders.of_payment(payment_id)
             if order is None:
                 return False
-            if order.status == CREATED and self.payments.find(payment_id).state == SUCCEEDED:
+            if order.status == CREATED and self.payments.find(payment_id).state in (SUCCEEDED, PROCESSING):
                 self._take_up(order)
             elif order.status in (PAYING, CONFIRMING):
                 self.resume(order.id, hurry=True)
@@ -184,7 +186,8 @@ class OrderPayment:
             raise
 
     def _take_up(self, order: Order) -> None:
-        """A reopened order turns out to be paid: redeem its code, reserve its stock, and store it as paid."""
+        """The payment of an open order was taken all the same, or a bank is settling it: redeem its code, reserve its
+        stock, and store the outcome."""
         claimed = self.settlement.claim(order.id, None)
         if claimed is None or claimed.stock_key is not None:
             return
@@ -208,6 +211,12 @@ def patience() -> float:
 def _digest(order: Order, card: str) -> str:
     """Of the card that pays an order; the same for every card when there is nothing to pay."""
     return hashlib.sha256(f"{order.id}:{card if order.amount else ''}".encode()).hexdigest()
+
+
+def _same_payer(order: Order, digest: str) -> Order:
+    if order.card != digest:
+        raise Conflict(f"A bank is processing a payment of order {order.id} already. Wait for its outcome.")
+    return order
 
 
 def _same_card(order: Order, digest: str) -> Order:

@@ -15,11 +15,12 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.deliveries.outbox import Outbox
+from cart.deliveries.outbox import LOOK, Outbox
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.steps import PAY, Abandoned, call_off, undo
-from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING, Order
+from cart.rules.order import CONFIRMING, CREATED, LABEL, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
+from cart.store.tables import LONGEST_PROCESSING_LOOK_S
 from cart.store.unit_of_work import CartStore
 from chassis.clock import AHEAD_S
 from chassis.clock import now as clock_now
@@ -28,7 +29,6 @@ from chassis.db.claims import ClaimLost
 from chassis.logs import log
 from contracts.errors import (
     Conflict,
-    OutcomeUnknown,
     PaymentActionRequired,
     PaymentDeclined,
     ShopError,
@@ -39,6 +39,9 @@ from contracts.errors import (
 CLAIM_S = 30.0
 # How often an order that waits for the shopper's bank is checked (seconds).
 BANK_LOOK_INTERVAL_S = 15.0
+# A payment that a bank settles later is checked at first as often, and later after this share of its age, at most once
+# an hour: it takes up to 14 business days (https://docs.stripe.com/payments/bank-debits), and its webhook comes first.
+PROCESSING_LOOK_SHARE = 0.05
 # The share of a SKU, and of a code's redemptions, that all orders waiting for a bank may hold together, rounded up, and
 # at least one.
 BANK_SHARE = 0.5
@@ -50,6 +53,8 @@ FIRST_LOOK_S = 1.0
 NEXT_LOOK_S = 4.0
 LATE_LOOK_S = 30.0
 MANY_LOOKS = 150
+# What an order shows of a payment that failed.
+FAILURE = ("detail", "code", "decline_code")
 
 
 class Settlement:
@@ -111,7 +116,7 @@ class Settlement:
         PaymentDeclined when it has declined.
         """
         log.info("payment resumed", order_id=order.id, attempt=order.attempt)
-        asked_at = self.store.journal.began(order, "confirm")
+        asked_at = self._asked_at(order)
         if asked_at is None or order.payment is None:
             self.undo(order, {"error": "left before the money was asked for"})
             return
@@ -125,7 +130,7 @@ class Settlement:
             payment = self.call_off(order)
         if payment.state == CANCELED:
             order.payment = None
-            self.undo(order, {"state": CANCELED})
+            self.undo(order, {"state": CANCELED}, failure=payment.decline)
             return
         self.outcome(order, payment)
 
@@ -153,6 +158,19 @@ class Settlement:
             self.let_go(order)
             raise
 
+    def _asked_at(self, order: Order) -> float | None:
+        """When this attempt asked for the money, or found a bank settling it (Unix seconds); None when it did not."""
+        confirmed = self.store.journal.began(order, "confirm")
+        return self.store.journal.began(order, "processing") if confirmed is None else confirmed
+
+    def _try_to_cancel(self, order: Order) -> Payment:
+        """Cancel the payment if the provider permits it; returns its state."""
+        try:
+            return self.payments.cancel(order.payment or "")
+        except ShopError:
+            self.let_go(order)
+            raise
+
     def call_off(self, order: Order) -> Payment:
         """Make sure that the payment is never taken, or find that it was."""
         try:
@@ -162,7 +180,7 @@ class Settlement:
             raise
 
     def outcome(self, order: Order, payment: Payment) -> Order:
-        """Store the bank's decision, and return or raise it."""
+        """Store the bank's decision, and return or raise it; an order whose payment settles later is returned, too."""
         if payment.state == SUCCEEDED:
             return self.paid(order, payment)
         if payment.state == ACTION:
@@ -170,6 +188,7 @@ class Settlement:
                 self._check_hold(order)
             except Conflict as refusal:
                 return self._without_hold(order, refusal)
+            order.waits_for = payment.state
             order.become(CONFIRMING, int(self.clock()))
             order.due_at = self.clock() + BANK_LOOK_INTERVAL_S
             with self.store.write():
@@ -177,13 +196,51 @@ class Settlement:
                 self.store.attempts.held(order)
             raise PaymentActionRequired("The card's bank wants its holder to confirm the payment.", payment.action)
         if payment.state == PROCESSING:
-            self.let_go(order)
-            raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
+            return self._processing(order)
         if payment.state == CANCELED:
             order.payment = None
         declined = _declined(payment.decline or {"detail": "The payment was not taken.", "code": payment.state})
         self.undo(order, {"state": payment.state, "error": str(declined)}, declined)
         raise declined
+
+    def _processing(self, order: Order) -> Order:
+        """A bank has accepted the payment, and settles it within days: the order waits, and keeps its stock.
+
+        It can be canceled "in rare cases" only (https://docs.stripe.com/api/payment_intents/cancel). So the limits of
+        waiting stock apply as far as the provider lets it be canceled; else the order waits beyond them.
+        """
+        is_new = order.waits_for != PROCESSING
+        if is_new:
+            try:
+                self._check_hold(order)
+            except Conflict as refusal:
+                payment = self._try_to_cancel(order)
+                if payment.state == SUCCEEDED:
+                    return self.paid(order, payment)
+                if payment.state == CANCELED:
+                    order.payment = None
+                    self.undo(order, {"error": f"Conflict: {refusal}"})
+                    raise
+                log.warning("stock waits for a bank beyond its limit", order_id=order.id, limit=str(refusal))
+        asked_at = self._asked_at(order)
+        age = 0.0 if asked_at is None else self.clock() - asked_at
+        order.waits_for = PROCESSING
+        order.become(CONFIRMING, int(self.clock()))
+        pause = max(BANK_LOOK_INTERVAL_S, min(LONGEST_PROCESSING_LOOK_S, PROCESSING_LOOK_SHARE * age))
+        order.due_at = self.clock() + pause
+        if is_new:
+            crash_point("pay:processing:begun")
+        with self.store.write():
+            self.store.orders.keep(order)
+            self.store.attempts.held(order)
+            if is_new:
+                self.store.carts.bought(order)
+                self.store.discounts.bought(order)
+                self.store.journal.note(order, "processing", {"payment": order.payment})
+        if is_new:
+            crash_point("pay:processing:done")
+            log.info("payment settles later", order_id=order.id, payment=order.payment)
+        return order
 
     def _check_hold(self, order: Order) -> None:
         """Raise Conflict when the order's stock or its code may not wait for the bank."""
@@ -225,29 +282,44 @@ class Settlement:
 
     def paid(self, order: Order, payment: Payment) -> Order:
         """The money is taken: mark the order as paid, and record the work owed for it."""
+        was_processing = order.waits_for == PROCESSING
         order.become(PAID, int(self.clock()))
         order.charge = payment.charge
+        order.waits_for = order.failure = None
         crash_point("pay:paid:begun")
         with self.store.write():
             self.store.orders.keep(order, outcome={"state": payment.state, "charge": payment.charge})
-            self.store.carts.bought(order)
-            self.store.discounts.bought(order)
+            if not was_processing:  # else its cart has lost its items then, and may have been filled again
+                self.store.carts.bought(order)
+                self.store.discounts.bought(order)
             self.store.attempts.end(order)
+            look = {LOOK: True} if payment.disputed else None
             for kind in order.deliveries:
-                self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id)
+                self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id, look if kind == LABEL else None)
             owe_taxes(self.store, order)
             self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
         return order
 
-    def undo(self, order: Order, outcome: dict[str, Any], error: Exception | None = None) -> None:
+    def undo(
+        self,
+        order: Order,
+        outcome: dict[str, Any],
+        error: Exception | None = None,
+        failure: dict[str, Any] | None = None,
+    ) -> None:
         """No money was taken and none will be: undo the steps, and reopen the order for payment.
 
         Args:
             outcome: how the open step has ended.
             error: the error that ended it, if known. A declined card counts against card testing.
+            failure: the provider's reason, for the shopper; by default that of a declined card.
         """
+        if failure is None and isinstance(error, PaymentDeclined):
+            failure = {"detail": error.detail, **error.facts}
+        order.failure = None if failure is None else {name: failure.get(name) for name in FAILURE}
+        order.waits_for = None
         left = Abandoned(order, order.stock_key, error)
         order.stock_key = None
         order.become(CREATED, int(self.clock()))

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cart.deliveries.outbox import CALL_OFF, RELEASE
+from cart.deliveries.held_labels import RELEASE
+from cart.deliveries.outbox import CALL_OFF
 from cart.rules.order import Order
-from cart.rules.payments import CANCELED, OPEN, SUCCEEDED, Payment, Payments
+from cart.rules.payments import CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store.unit_of_work import CartStore
 from chassis.crash_points import crash_point
 from contracts.errors import OutcomeUnknown, Refused, Unavailable, wrong_field
@@ -141,13 +142,15 @@ def _release_stock(shop: Shop, left: Abandoned) -> None:
 def _open_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
     """Open a payment of the order's amount, without a card yet, or reuse that of the last attempt if possible.
 
-    Returns the payment when that of the last attempt turns out to have been taken.
+    Returns the payment when that of the last attempt turns out to have been taken, or to be settled by a bank.
     """
     order = attempt.order
     if order.payment is not None:
         payment = shop.payments.find(order.payment)
         # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change it
         # back.
+        if payment.state == PROCESSING and payment.amount == order.amount:
+            return payment  # confirmed by the shopper's own page meanwhile
         if payment.state not in (OPEN, CANCELED, SUCCEEDED) or payment.amount != order.amount:
             payment = call_off(shop.payments, order.payment)
         if payment.state == SUCCEEDED:
@@ -218,6 +221,7 @@ PAY = (
     Step("claim", moments=LOCAL),
     *BEFORE_THE_MONEY,
     CONFIRM,
+    Step("processing", moments=LOCAL),
     Step("paid", moments=LOCAL),
     Step("undo", moments=LOCAL),
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from cart.disputes.watch import CaseLists
 from cart.reconcile.books import AuditBooks
+from cart.rules.dispute import Case
 from cart.rules.order import CANCELED
 from cart.rules.reconcile import (
     Listed,
@@ -23,6 +25,7 @@ from cart.rules.reconcile_books import (
     order_of,
     over,
 )
+from cart.rules.reconcile_disputes import compare_cases, compare_missing_cases
 from cart.rules.reconcile_tax import compare_entries, compare_taxes
 from cart.rules.tax import Taxes
 from chassis.audit import no_such_part, unreadable
@@ -55,6 +58,7 @@ class OrderAudit:
         products, shipping: the services, as a worker calls them.
         provider: the payment provider's name, as people read it.
         taxes: its taxes, if it has any.
+        disputes: its lists of disputes, if it has any.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class OrderAudit:
         shipping: Any,
         provider: str,
         taxes: Taxes | None = None,
+        disputes: CaseLists | None = None,
     ) -> None:
         self._books = books
         self._lists = lists
@@ -72,6 +77,7 @@ class OrderAudit:
         self._shipping = shipping
         self._provider = provider
         self._taxes_there = taxes
+        self._cases_there = disputes
 
     def page(
         self, part: str, cursor: str | None, since: float, until: float, ids: Sequence[str] | None
@@ -79,16 +85,18 @@ class OrderAudit:
         """One page of a part, as `contracts.differences.page`.
 
         Args:
-            part: "payments" and "refunds" (the provider's lists), "orders", "returns", "redemptions" and "taxes"
-                (ours), "stock" (products'), "transactions" (the tax provider's, which has no list).
+            part: "payments", "refunds" and "disputes" (the provider's lists), "orders", "returns", "cases",
+                "redemptions" and "taxes" (ours), "stock" (products'), "transactions" (the tax provider's, which has no
+                list).
             cursor: from the previous page; None for the first.
             since, until: only records made between these times (Unix seconds).
-            ids: instead of a page, ask the provider for these payments or refunds of ours, or for what these tasks of
-                ours have recorded.
+            ids: instead of a page, ask the provider for these payments, refunds or disputes of ours, or for what these
+                tasks of ours have recorded.
         """
         asked = {
             "payments": self._payments_by_id,
             "refunds": self._refunds_by_id,
+            "disputes": self._disputes_by_id,
             "transactions": self._transactions_by_task,
         }
         if ids is not None and part in asked:
@@ -96,6 +104,8 @@ class OrderAudit:
         parts = {
             "payments": self._payments,
             "refunds": self._refunds,
+            "disputes": self._disputes,
+            "cases": self._cases,
             "orders": self._orders,
             "returns": self._returns,
             "stock": self._stock,
@@ -147,6 +157,34 @@ class OrderAudit:
         ours = self._books.refunds_by_id([each.id for each in found])
         differences = compare_refunds(found, ours, by_payment, until, self._provider)
         return differences + unreadable(self._provider, aside)
+
+    def _disputes(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        if self._cases_there is None:
+            return page(0, [])
+        found, following = self._cases_there.cases(cursor, since)
+        return page(len(found), self._compared_cases(found, until), following, seen=[each.id for each in found])
+
+    def _disputes_by_id(self, ids: Sequence[str], until: float) -> dict[str, Any]:
+        if self._cases_there is None:
+            raise no_such_part("disputes")
+        ours = self._books.cases_by_id(ids)
+        asked = {each: self._cases_there.case(each, ours[each].kind) for each in ids if each in ours}
+        there = [case for case in asked.values() if case is not None]
+        gone = [ours[each] for each, case in asked.items() if case is None]
+        by_payment = self._books.by_payment({case.payment for case in gone})
+        missing = compare_missing_cases(gone, by_payment, self._provider)
+        return page(0, [*self._compared_cases(there, until), *missing])
+
+    def _compared_cases(self, listed: list[Case | SetAside], until: float) -> list[Any]:
+        found, aside = sorted_out(listed)
+        by_payment = self._books.by_payment({each.payment for each in found})
+        ours = self._books.cases_by_id([each.id for each in found])
+        return compare_cases(found, ours, by_payment, until, self._provider) + unreadable(self._provider, aside)
+
+    def _cases(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
+        cases, following = self._books.case_page(cursor, since, until)
+        known = [case.id for case in cases] if self._cases_there is not None else []
+        return page(len(cases), [], following, known=known)
 
     def _orders(self, cursor: str | None, since: float, until: float) -> dict[str, Any]:
         listed, following = self._books.page(cursor, since, until)

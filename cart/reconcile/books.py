@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cart.deliveries.taxes import TAX_KINDS
+from cart.rules.dispute import Case
 from cart.rules.order import Order
 from cart.rules.reconcile import Refunded
 from cart.rules.refunds import DONE
@@ -128,6 +129,14 @@ class AuditBooks:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [_refunded(row) for row in rows[:PAGE]], rows[PAGE - 1].provider_id if len(rows) > PAGE else None
+
+    def cases_by_id(self, ids: Collection[str]) -> dict[str, Case]:
+        """Our disputes and fraud warnings, by id."""
+        return self._store.disputes.by_id(ids)
+
+    def case_page(self, cursor: str | None, since: float, until: float) -> tuple[list[Case], str | None]:
+        """A page of our disputes and fraud warnings, made between two moments, by id."""
+        return self._store.disputes.page(cursor, since, until, PAGE)
 
     def redeemed(self, ids: Collection[str]) -> dict[str, str]:
         """The discount codes that these orders have redeemed, by the order's id."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from cart.deliveries.outbox import VOID, Outbox
+from cart.deliveries.held_labels import VOID
+from cart.deliveries.outbox import Outbox
 from cart.deliveries.taxes import TAX_KINDS, owe_taxes
 from cart.payment.pay import OrderPayment
 from cart.reconcile.books import AuditBooks
@@ -23,6 +24,7 @@ from cart.rules.reconcile import (
     FINISH,
     GIVE_BACK,
     GIVE_CODE_BACK,
+    LOOK_AT_DISPUTES,
     OWE,
     OWE_TAX,
     RETURN,
@@ -44,7 +46,7 @@ class Mending:
         purchase: finishes payments.
         outbox: delivers what is owed.
         resume: resumes an order from its current state, by its id.
-        refunded: updates the refunds of a payment to the provider's state, by the payment's id.
+        refunded, disputed: update the refunds and disputes of a payment to the provider's state, by the payment's id.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Mending:
         outbox: Outbox,
         resume: Callable[[str], Any],
         refunded: Callable[[str], Any],
+        disputed: Callable[[str], Any],
     ) -> None:
         self._store = store
         self._books = books
@@ -63,6 +66,7 @@ class Mending:
         self._outbox = outbox
         self._resume = resume
         self._refunded = refunded
+        self._disputed = disputed
 
     def mend(self, fix: dict[str, Any]) -> str:
         """Execute the repair that a difference proposed; returns what was done, in a sentence.
@@ -83,6 +87,7 @@ class Mending:
             COUNT: self._count,
             GIVE_CODE_BACK: self._give_code_back,
             OWE_TAX: self._owe_tax,
+            LOOK_AT_DISPUTES: self._look_at_disputes,
         }
         repair = repairs.get(fix.get("do"))
         if repair is None:
@@ -129,6 +134,14 @@ class Mending:
         self._refunded(str(fix.get("payment")))
         order = self._store.orders.get(str(fix.get("order")))
         return f"the order is {order.status}, {order.amount_returned or 0} returned"
+
+    def _look_at_disputes(self, fix: dict[str, Any]) -> str:
+        order = self._store.orders.get(str(fix.get("order")))
+        # Raises if the provider does not know the payment: it then lists no disputes, and none must be forgotten.
+        payment = self._payments.find(order.payment or "")
+        self._disputed(payment.id)
+        now = self._store.orders.get(order.id)
+        return f"the order is {now.status}, its dispute {now.dispute.status if now.dispute else 'none'}"
 
     def _owe(self, fix: dict[str, Any]) -> str:
         order = self._store.orders.get(str(fix.get("order")))

@@ -13,14 +13,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from cart.deliveries.outbox import RELEASE, VOID
+from cart.deliveries.held_labels import take_back
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement, wait_to_look
 from cart.payment.steps import LOCAL, Step, points
 from cart.rules.attention import REFUND as REFUND_FAILED
 from cart.rules.order import RETURNED, Order
-from cart.rules.payments import REPLAYED, OrderRefund
+from cart.rules.payments import DISPUTED, REPLAYED, OrderRefund
 from cart.rules.refunds import DONE, FAILED, failure, is_repeated, made_good, refunded_elsewhere
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
@@ -140,7 +140,7 @@ class Refunds:
             try:
                 return self.payments.refund(row["payment"], row["amount"], row["id"], row["order_id"], _key(row))
             except Refused as error:
-                row["error"] = error.detail
+                row["error"], row["disputed"] = error.detail, error.facts.get(DISPUTED, False)
             except OutcomeUnknown as error:
                 if error.facts.get(REPLAYED):
                     # The next holder of the refund first checks whether it was made nevertheless.
@@ -183,6 +183,8 @@ class Refunds:
             return Conflict(f"All of order {order.id} is given back already.")
         if left < row["amount"]:  # someone has refunded part of it elsewhere meanwhile
             return Conflict(f"Only {left} of order {order.id} is left to give back: some has just gone back elsewhere.")
+        if row.get("disputed"):  # its event has not been handled yet
+            return Conflict(f"The charge of order {order.id} is disputed: nothing can be given back. {row['error']}")
         return Refused(row["error"])
 
     @once_more
@@ -192,11 +194,8 @@ class Refunds:
             before = order.status
             failed = self.store.refunds.record(order, refunds)
             if order.status == RETURNED != before:
-                # Once: they stay released if a refund fails later, and the operator decides about the goods.
-                if order.stock_key is not None:
-                    self.store.deliveries.add(order.stock_key, RELEASE, order.id)
-                    order.stock_key = None
-                self.store.deliveries.add(f"{order.id}:{VOID}", VOID, order.id)
+                # Once: its goods stay given back if a refund fails later, and the operator decides about them.
+                take_back(self.store, order)
             self._follow(order, failed)
             owe_taxes(self.store, order)
             self.store.orders.save(order)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cart.rules.dispute import Dispute
 from cart.rules.price import (
     DISCOUNT,
     SHIPPING,
@@ -22,7 +23,7 @@ from contracts.errors import Conflict, InvalidRequest, Refused
 
 CREATED = "created"
 PAYING = "paying"  # the payment is in progress
-CONFIRMING = "confirming"  # the shopper's bank was asked, and the shopper has to answer it
+CONFIRMING = "confirming"  # a bank has to answer: the shopper has to confirm there, or the payment settles later
 CANCELING = "canceling"  # the cancellation of the payment is in progress
 PAID = "paid"
 FULFILLED = "fulfilled"
@@ -41,13 +42,17 @@ NEXT: dict[str, set[str]] = {
     RETURNED: {PAID, FULFILLED},  # its refund has failed
 }
 
+# What the payment of an order waits for while it is CONFIRMING, or being checked.
+ACTION = "action"  # the shopper has to confirm it to the bank
+PROCESSING = "processing"  # the bank has accepted it, and settles it within days
+
 # The work owed for a paid order.
 LABEL, EMAIL, SMS = "label", "email", "sms"
 MESSAGES = (EMAIL, SMS)
 
-# A calculated tax must be recorded before it expires; an order is paid only if that leaves so much time for an outage
-# of the tax provider (seconds).
-TAX_RESERVE_S = 7 * 86400
+# A calculated tax must be recorded before it expires; an order is paid only if that leaves so much time (seconds): a
+# bank debit may take 14 business days, and then the tax provider may be away.
+TAX_RESERVE_S = 30 * 86400
 
 # An order is claimed while it is in one of these.
 AT_WORK = (PAYING, CANCELING)
@@ -181,12 +186,16 @@ class Order:
             also when its parcel moved.
         charge: the provider's id of the charge that paid it.
         carrier, tracking_number: of its label.
-        returns: its refunds that count, the newest first; amount_returned: what has gone back, None before the first
-            refund.
+        returns: its refunds that count, the newest first; amount_returned: what has gone back, None before that.
+        dispute: the dispute of its charge, as last seen.
+        amount_lost: what the bank has given back to the cardholder by lost disputes, in the currency's smallest unit.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
         stock_key: the reservation that currently holds its stock, or None.
         card: a digest of the card that paid, to distinguish a repetition from a payment by another card.
+        waits_for: ACTION or PROCESSING, as the last check found it. Copies of older code leave it unchanged, so it
+            means nothing unless the order is CONFIRMING or PAYING.
+        failure: why the last payment was not taken: ``{"detail", "code", "decline_code"}``; None once another begins.
         claim: identifies the current claim; None while the order is not claimed.
         holder: the copy of the service that holds the claim.
         claimed_until: the end of that claim (Unix seconds); 0 while the order is not claimed.
@@ -215,10 +224,14 @@ class Order:
     tax: OrderTax | None = None
     returns: tuple[Return, ...] = ()
     amount_returned: int | None = None
+    dispute: Dispute | None = None
+    amount_lost: int = 0
     attempt: int = 0
     payment: str | None = None
     stock_key: str | None = None
     card: str | None = None
+    waits_for: str | None = None
+    failure: Mapping[str, Any] | None = None
     claim: str | None = None
     holder: str | None = None
     claimed_until: float = 0.0
@@ -297,6 +310,24 @@ class Order:
         return self.settled and self.stock_key is None
 
     @property
+    def processing(self) -> bool:
+        """True while a bank settles its payment, which takes days and cannot be stopped."""
+        return self.status == CONFIRMING and self.waits_for == PROCESSING
+
+    @property
+    def payment_status(self) -> str:
+        """The state of its payment, as the shopper sees it."""
+        if self.settled:
+            return "succeeded"
+        if self.status in (PAYING, CONFIRMING) and self.waits_for == PROCESSING:
+            return "processing"
+        if self.status == CONFIRMING or (self.status == PAYING and self.waits_for == ACTION):
+            return "requires_action"
+        if self.status == CREATED and self.failure is not None:
+            return "failed"
+        return "canceled" if self.status == CANCELED else "unpaid"
+
+    @property
     def deliveries(self) -> tuple[str, ...]:
         """The kinds of work owed for it once it is paid, in their order: the messages mention the label."""
         return MESSAGES if self.shipment is None else (LABEL, *MESSAGES)
@@ -369,8 +400,9 @@ class Order:
 
     @property
     def given_back(self) -> int:
-        """How much of its amount has gone back or is on its way, in the currency's smallest unit."""
-        return sum(each.amount for each in self.returns)
+        """How much of its amount has gone back or is on its way, by refunds and by lost disputes, in the currency's
+        smallest unit."""
+        return sum(each.amount for each in self.returns) + self.amount_lost
 
     def give_back(self, returns: Sequence[Return], now: int) -> None:
         """Show the refunds. The order is returned while what was given back covers its amount, which may be 0.
@@ -381,9 +413,11 @@ class Order:
             returns: every one that counts, the newest first, as all lists of Stripe.
             now: Unix seconds.
         """
-        if self.returns == tuple(returns) and self.amount:
+        unchanged = self.returns == tuple(returns)
+        self.returns = tuple(returns)
+        if unchanged and (self.amount_returned or 0) == self.given_back and self.amount:
             return
-        self.returns, self.updated = tuple(returns), now
+        self.updated = now
         self.amount_returned = self.given_back
         if self.given_back >= self.amount and self.status in (PAID, FULFILLED):
             self.become(RETURNED, now)
@@ -398,6 +432,19 @@ class Order:
             self.become(FULFILLED, now)
         elif self.status == RETURNED:
             self.times.setdefault(FULFILLED, now)
+
+    def show_dispute(self, dispute: Dispute | None, lost: int, now: int) -> None:
+        """Show the dispute of its charge; a lost one counts as given back.
+
+        Args:
+            lost: what all lost disputes of it have taken, in the currency's smallest unit.
+            now: Unix seconds.
+        """
+        if self.dispute != dispute:
+            self.dispute, self.updated = dispute, now
+        self.amount_lost = lost
+        if self.amount_lost or self.amount_returned:
+            self.give_back(self.returns, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cart.rules.dispute import Case
+from cart.rules.evidence import Facts, Response
 from contracts.webhooks import WebhookSource
 
 SUCCEEDED = "succeeded"  # the money is taken
@@ -19,6 +21,7 @@ CANCELED = "canceled"  # nothing is taken, and nothing ever will be
 
 REPLAYED = "replayed"  # a fact of an OutcomeUnknown
 CALLED_OFF = "called_off"  # a fact of a Refused
+DISPUTED = "disputed"  # a fact of a Refused: nothing can be refunded of a charge that was charged back
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Payment:
         charge: the charge's id once the money is taken.
         action: ``{"client_secret", "next_action"}`` while a confirmation is needed.
         decline: ``{"detail", "code", "decline_code"}`` of the last declined card.
+        disputed: whether the charge is or was disputed; false when the provider does not say.
     """
 
     id: str
@@ -40,6 +44,7 @@ class Payment:
     charge: str | None = None
     action: dict[str, Any] | None = None
     decline: dict[str, Any] | None = None
+    disputed: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,11 +114,22 @@ class Payments(Protocol):
     def refund(self, payment_id: str, amount: int, refund_id: str, order_id: str, key: str) -> OrderRefund:
         """Refund part of what was taken, and store our ids with it. Also raises Refused (more than is left).
 
+        Refused with the fact `DISPUTED`: the bank has withdrawn the money.
         OutcomeUnknown with the fact `REPLAYED`: the failure is stored under `key`, and every repetition returns it.
         """
 
     def refunds(self, payment_id: str) -> list[OrderRefund]:
         """All refunds of a payment, regardless of their origin."""
+
+
+class Disputes(Protocol):
+    """The disputes and fraud warnings of payments; for their lists see `cart.disputes.watch.CaseLists`."""
+
+    def of_payment(self, payment_id: str) -> list[Case]:
+        """All disputes and fraud warnings of a payment. Raises as `Payments.find`."""
+
+    def response(self, case: Case, facts: Facts) -> Response:
+        """What the shop can send to the bank about a case; nothing is sent."""
 
 
 class PaymentNews(Protocol):
@@ -124,6 +140,9 @@ class PaymentNews(Protocol):
 
     def refunds_changed(self, payment_id: str) -> None:
         """A payment's refunds have changed."""
+
+    def disputes_changed(self, payment_id: str) -> None:
+        """A payment's disputes or fraud warnings have changed."""
 
     def product_changed(self, product_id: str) -> None:
         """A product or its price has changed."""
@@ -138,8 +157,9 @@ class PaymentNews(Protocol):
 class PaymentProvider(Protocol):
     """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
 
-    A provider that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`. One that
-    calculates taxes has the attribute `taxes`: `cart.rules.tax.Taxes`.
+    A provider that reports disputes has the attribute `disputes`: `Disputes`, and `cart.disputes.watch.CaseLists`. One
+    that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`. One that calculates
+    taxes has the attribute `taxes`: `cart.rules.tax.Taxes`.
     """
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from cart.rules.dispute import Dispute
 from cart.rules.order import (
     CANCELED,
     FULFILLED,
@@ -46,6 +47,10 @@ def render(order: Order) -> dict[str, Any]:
         "items": [_item(line) for line in order.all_lines],
         "livemode": order.live,
         "metadata": {},
+        "payment": {
+            "status": order.payment_status,
+            "failure": None if order.failure is None else dict(order.failure),
+        },
         "returns": {
             "object": "list",
             "data": _returns(order),
@@ -66,6 +71,7 @@ def render(order: Order) -> dict[str, Any]:
         "status_transitions": {name: order.times.get(status) for status, name in TRANSITIONS.items()},
         "updated": order.updated,
         "upstream_id": order.shipment,
+        "dispute": None if order.dispute is None else asdict(order.dispute),
     }
 
 
@@ -90,6 +96,17 @@ def parse(document: Mapping[str, Any], cart_id: str, **state: Any) -> Order:
     Raises KeyError, TypeError, ValueError, AttributeError when it is not such a document.
     """
     shipping, times = document["shipping"], document["status_transitions"]
+    returns = tuple(
+        Return(
+            each["id"].replace("orret_", "rf_"),
+            _whole(each["amount"]),
+            each["created"],
+            each["refund"],
+            each.get("status") == PENDING,  # earlier releases wrote no status
+        )
+        for each in document["returns"]["data"]
+    )
+    dispute = document.get("dispute")  # an order of an earlier release has none
     return Order(
         id=document["id"],
         cart_id=cart_id,
@@ -106,17 +123,13 @@ def parse(document: Mapping[str, Any], cart_id: str, **state: Any) -> Order:
         charge=document["charge"],
         carrier=shipping["carrier"],
         tracking_number=shipping["tracking_number"],
-        returns=tuple(
-            Return(
-                each["id"].replace("orret_", "rf_"),
-                _whole(each["amount"]),
-                each["created"],
-                each["refund"],
-                each.get("status") == PENDING,  # earlier releases wrote no status
-            )
-            for each in document["returns"]["data"]
-        ),
+        returns=returns,
         amount_returned=document["amount_returned"],
+        dispute=None if dispute is None else Dispute(**dispute),
+        # What has gone back and was not refunded was lost by disputes.
+        amount_lost=max(0, (document["amount_returned"] or 0) - sum(each.amount for each in returns)),
+        # A copy of older code has stored none.
+        failure=(document.get("payment") or {}).get("failure"),
         **state,
     )
 

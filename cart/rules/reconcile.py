@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from cart.rules.order import AT_WORK, CANCELED, CONFIRMING, Order
-from cart.rules.payments import ACTION, OPEN, SUCCEEDED
+from cart.rules.order import AT_WORK, CANCELED, CONFIRMING, CREATED, Order
+from cart.rules.payments import ACTION, OPEN, PROCESSING, SUCCEEDED
 from contracts.differences import Difference
 
 # The repairs of `CartService.mend`.
 FINISH, CALL_OFF, TAKE_UP, OWE, AGAIN, GIVE_BACK = "finish", "call off", "take up", "owe", "again", "give back"
 RETURN, COUNT, GIVE_CODE_BACK, OWE_TAX = "return", "count", "give code back", "owe tax"
+LOOK_AT_DISPUTES = "look at disputes"
 
 # Such an order is claimed, or waits for its shopper's bank.
 UNDER_WAY = (*AT_WORK, CONFIRMING)
@@ -212,6 +213,8 @@ def _payment(payment: Listed, order: Order, until: float, provider: str) -> Diff
         if mine or order.payment is None:
             return mend("payment taken, order not paid", theirs, "finish the order", FINISH)
         return hand("charge that its order does not name", advice=refund_by_hand(provider))
+    if mine and order.status == CREATED and payment.state == PROCESSING:
+        return mend("payment is being settled, order open", theirs, "let the order wait for it", FINISH)
     if mine and order.status in UNDER_WAY and order.busy_until <= until:
         return mend("payment stands still", theirs, "take it up where it stands", FINISH)
     return None

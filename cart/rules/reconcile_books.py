@@ -174,5 +174,7 @@ def order_of(key: str) -> str:
 
 
 def holds(order: Order, key: str) -> bool:
-    """Whether an order has a right to the reservation under the key."""
-    return order.stock_key == key and order.status not in (CREATED, CANCELED, RETURNED)
+    """Whether an order has a right to the reservation under the key. So has one that was sent, and then lost by a
+    dispute: its goods are gone."""
+    gone = order.status == RETURNED and order.amount_lost > 0
+    return order.stock_key == key and (gone or order.status not in (CREATED, CANCELED, RETURNED))

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cart.rules.attention import WORDS
+from cart.rules.attention import MESSAGE, WORDS
 from cart.store.tables import DELIVERIES, Store, attention
 from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
@@ -62,6 +62,14 @@ class Attention(Store):
         with self._database.write() as connection:
             return connection.execute(sa.update(attention).where(*this).values(ended=self._clock())).rowcount == 1
 
+    def is_open(self, order_id: str, kinds: Collection[str], about: str | None = None) -> bool:
+        """Whether an order needs a person because of one of these kinds, or because of `about`."""
+        wanted = [attention.c.order_id == order_id, attention.c.kind.in_(kinds), attention.c.ended.is_(None)]
+        if about is not None:
+            wanted.append(attention.c.about == about)
+        with self._database.read() as connection:
+            return connection.execute(sa.select(attention.c.about).where(*wanted).limit(1)).first() is not None
+
     def dismiss(self, order_id: str, kind: str, about: str) -> bool:
         """Close an entry because an operator has dealt with it; returns whether there was one."""
         if self.close(order_id, kind, about):
@@ -97,6 +105,8 @@ def _entry(order_id: str, kind: str, about: str) -> tuple[sa.ColumnElement[bool]
 
 
 def _given_up() -> sa.ColumnElement[bool]:
-    """The deliveries that were given up, and that nobody has dismissed since."""
-    dismissed = sa.exists().where(attention.c.about == tasks.c.key, attention.c.kind == tasks.c.kind)
-    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~dismissed)
+    """The deliveries that were given up, and that nobody has dismissed since; without those that have an open entry of
+    their own."""
+    own = sa.and_(attention.c.kind == MESSAGE, attention.c.ended.is_(None))
+    listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(attention.c.kind == tasks.c.kind, own))
+    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~listed)

@@ -1,4 +1,4 @@
-"""Attempts to pay by card: how many were declined, and how many hold stock while the shopper's bank is asked.
+"""Attempts to pay: how many were declined, and how many hold stock until a bank has answered.
 
 An attempt is counted in the transaction that claims its order, before its outcome is known, so that parallel requests
 cannot exceed a limit. It stops counting once it ends other than by a decline.
@@ -125,7 +125,8 @@ class CardAttempts(Store):
         """Delete the attempts that no limit counts any more."""
         with self._database.write() as connection:
             old = card_attempts.c.began < self._clock() - ATTEMPTS_KEPT_S
-            connection.execute(sa.delete(card_attempts).where(old))
+            holding = sa.exists().where(_live())  # a bank may settle a payment for days
+            connection.execute(sa.delete(card_attempts).where(old, ~holding))
             kept = sa.select(card_attempts.c.order_id).where(
                 card_attempts.c.order_id == bank_holds.c.order_id, card_attempts.c.attempt == bank_holds.c.attempt
             )
@@ -155,7 +156,7 @@ def _check_holds(connection: Connection, order: Order, payer: str, now: float, h
     if len(began) >= CART_HOLDS:
         wait = _bounded(began[-CART_HOLDS] + hold_s - now, hold_s)
         raise Conflict(
-            f"{len(began)} orders of this cart wait for a bank's confirmation already. Confirm or cancel one first.",
+            f"{len(began)} orders of this cart wait for a bank already. Confirm or cancel one first, or pay by card.",
             {"retry_after": wait},
         )
     earlier = sa.select(card_attempts.c.began).where(

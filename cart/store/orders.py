@@ -17,6 +17,7 @@ from cart.rules.order import (
     CREATED,
     PAID,
     PAYING,
+    PROCESSING,
     PUBLIC,
     RETURNED,
     Order,
@@ -27,12 +28,12 @@ from cart.rules.public_order import parse, render
 from cart.store.card_attempts import CardAttempts
 from cart.store.email_key import email_key
 from cart.store.journal import Journal
-from cart.store.tables import LONGEST_LOOK_S, Store, orders
+from cart.store.tables import LONGEST_LOOK_S, LONGEST_PROCESSING_LOOK_S, Store, orders
 from chassis.cursors import Cursor, place
 from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import Database, once_more
 from chassis.records import Unreadable, read_each
-from contracts.errors import InvalidRequest, NotFound
+from contracts.errors import Conflict, InvalidRequest, NotFound
 
 # How long a repeated checkout returns an unpaid order (seconds): its shipping rates are then as old. Shippo sells a
 # label at a rate for 7 days, and the order may be paid some time later.
@@ -50,7 +51,7 @@ _newest = sa.tuple_(orders.c.created, orders.c.id)
 # What a row has in addition to the order's document. The token is not part of it: a claim holder writes its order back
 # later, and would undo a revocation.
 _STATE = (
-    *("cart_id", "status", "attempt", "payment", "stock_key", "card", "discount"),
+    *("cart_id", "status", "attempt", "payment", "stock_key", "card", "waits_for", "discount"),
     *("claim", "holder", "claimed_until", "due_at", "looks"),
 )
 
@@ -241,7 +242,8 @@ class Orders(Store):
             hurry: False to leave a released order alone until its time.
             payer: whose new attempt it is; None, without a limit, when no shopper requested it.
 
-        Raises NotFound, Conflict (the order is canceled), TooManyRequests (see `CardAttempts.begin`), Unavailable.
+        Raises NotFound, Conflict (the order is canceled, or a bank settles its payment, which cannot be canceled),
+        TooManyRequests (see `CardAttempts.begin`), Unavailable.
         """
         claim = self._claims.new(until)
         with self._database.write() as connection:
@@ -250,14 +252,18 @@ class Orders(Store):
             row = _found(connection, order_id, cart_id, lock=True, also=[void.label("void")])
             order = read_order(row)
             busy = order.status in AT_WORK and not row["void"]
-            waiting = now < order.due_at <= now + LONGEST_LOOK_S and not hurry
+            longest = LONGEST_PROCESSING_LOOK_S if order.waits_for == PROCESSING else LONGEST_LOOK_S
+            waiting = now < order.due_at <= now + longest and not hurry
             ended = order.settled or (order.status == CANCELED and to == CANCELING)
             nothing_left = not fresh and order.status in (CREATED, CANCELED)
             if ended or nothing_left or busy or waiting or (order.status == CANCELING and to == PAYING):
                 return None
+            if order.processing and to == CANCELING:
+                raise Conflict(f"A bank is processing the payment of order {order_id}; it cannot be canceled now.")
             if order.status not in AT_WORK:
                 if order.status == CREATED and to == PAYING:
                     order.attempt += 1
+                    order.waits_for = order.failure = None
                     self._attempts.begin(order, payer)
                 order.become(to, int(now))
             order = replace(order, **claim)
@@ -334,7 +340,8 @@ class Orders(Store):
 
     def _is_stalled(self, now: float) -> sa.ColumnElement[bool]:
         waiting = orders.c.status.in_([*AT_WORK, CONFIRMING])
-        return sa.and_(waiting, self._claims.is_ready(now, LONGEST_LOOK_S))
+        longest = sa.case((orders.c.waits_for == PROCESSING, LONGEST_PROCESSING_LOOK_S), else_=LONGEST_LOOK_S)
+        return sa.and_(waiting, self._claims.is_ready(now, longest))
 
     def _first(self, *wanted: sa.ColumnElement[bool]) -> Order | None:
         query = sa.select(orders).where(*wanted).order_by(orders.c.created.desc()).limit(1)

@@ -206,7 +206,7 @@ class RefundRows(Store):
     def _left(self, connection: Connection, order: Order) -> int:
         query = sa.select(sa.func.coalesce(sa.func.sum(refunds.c.amount), 0))
         gone = query.where(refunds.c.order_id == order.id, refunds.c.state.in_([ASKED, DONE]))
-        return order.amount - int(connection.execute(gone).scalar_one())
+        return order.amount - order.amount_lost - int(connection.execute(gone).scalar_one())
 
     def _settle(self, row: dict[str, Any], **values: Any) -> None:
         with self._database.write() as connection:
@@ -220,8 +220,16 @@ def checked_amount(order: Order, amount: int | None, left: int) -> int:
         raise Conflict(f"Order {order.id} is {order.public_status}: there is no money to give back.")
     if not order.amount:
         raise Conflict(f"Order {order.id} has cost nothing: there is no money to give back.")
+    if order.dispute is not None and order.dispute.blocks_refunds and not order.amount_lost:
+        what = f"Order {order.id} is disputed ({order.dispute.id}), and the bank has withdrawn the money"
+        raise Conflict(f"{what}: nothing can be given back before it decides.")
+    if left <= 0 and order.amount_lost:
+        raise Conflict(f"The bank has given back order {order.id} by a dispute: nothing is left to give back.")
     if left <= 0:
         raise Conflict(f"All of order {order.id} is given back already, or on its way.")
+    if amount is not None and order.amount_lost and left < amount <= left + order.amount_lost:
+        why = f"the bank has given back {order.amount_lost} by a dispute"
+        raise Conflict(f"Only {left} of order {order.id} is left to give back: {why}.")
     wanted = left if amount is None else amount
     if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= left:
         message = f"must be a whole number from 1 to {left}, what is left of the order"

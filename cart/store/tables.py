@@ -56,6 +56,8 @@ orders = sa.Table(
     sa.Column("shipment", sa.String(255)),
     sa.Column("stock_key", sa.String(255)),
     sa.Column("card", sa.String(64)),
+    # What its payment waits for; a copy of older code leaves it as it is.
+    sa.Column("waits_for", sa.String(16)),
     *claim_columns(),
     sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("looks", sa.Integer, nullable=False),
@@ -198,6 +200,36 @@ attention = sa.Table(
     sa.Index("attention_about", "about"),
 )
 
+# What became of the orders' mails and text messages, by the key of their delivery; the words are those of the
+# notifications service.
+message_states = sa.Table(
+    "message_states",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("at", sa.Float(53), nullable=False),
+)
+
+# The provider's disputes and fraud warnings of our payments, as `cart.rules.dispute.Case`.
+disputes = sa.Table(
+    "disputes",
+    metadata,
+    sa.Column("id", sa.String(255), primary_key=True),
+    sa.Column("order_id", sa.String(64), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("payment", sa.String(255), nullable=False),
+    sa.Column("status", sa.String(64), nullable=False),
+    sa.Column("reason", sa.String(255), nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("created", sa.BigInteger, nullable=False),
+    sa.Column("evidence_due_by", sa.BigInteger),
+    # Whether the bank has not decided yet.
+    sa.Column("open", sa.Boolean, nullable=False),
+    sa.Index("disputes_order", "order_id"),
+    sa.Index("disputes_open", "open"),
+)
+
 # How far the service has read another service's sequence.
 cursors = sa.Table(
     "cursors",
@@ -210,6 +242,8 @@ cursors = sa.Table(
 # The longest wait of an unclaimed order or refund for its next check (seconds); a wrong clock stored a time further
 # ahead. Four times `cart.payment.settlement.LATE_LOOK_S`.
 LONGEST_LOOK_S = 120.0
+# The same for an order whose payment a bank settles within days.
+LONGEST_PROCESSING_LOOK_S = 3600.0
 
 
 class Store:

@@ -1,4 +1,5 @@
-"""The data of the cart service: carts, orders, the steps of payments, discounts, refunds, and owed work."""
+"""The data of the cart service: carts, orders, the steps of payments, discounts, refunds, disputes, and owed
+work."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ from cart.store.attention import Attention
 from cart.store.card_attempts import CardAttempts
 from cart.store.carts import Carts
 from cart.store.discounts import DiscountRows
+from cart.store.disputes import DisputeRows
 from cart.store.journal import Journal
+from cart.store.messages import Messages
 from cart.store.orders import Orders
 from cart.store.positions import Positions
 from cart.store.refunds import RefundRows
@@ -37,11 +40,13 @@ class CartStore:
         self.database = database
         self.deliveries = Tasks(database, DELIVERIES, clock)
         self.attention = Attention(database, clock, self.deliveries)
+        self.messages = Messages(database, clock)
         self.carts = Carts(database, clock)
         self.attempts = CardAttempts(database, clock)
         self.journal = Journal(database, clock)
         self.positions = Positions(database, clock)
         self.discounts = DiscountRows(database, clock)
+        self.disputes = DisputeRows(database, clock)
         self.orders = Orders(database, clock, self.journal, self.attempts)
         self.refunds = RefundRows(database, clock, self.orders)
 

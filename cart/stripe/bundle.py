@@ -1,9 +1,10 @@
-"""Stripe as a bundle: its client, its lists, its discount codes, its taxes, its webhooks."""
+"""Stripe as a bundle: its client, its lists, its disputes, its discount codes, its taxes, its webhooks."""
 
 from __future__ import annotations
 
 from cart.rules.payments import PaymentNews
 from cart.stripe.discounts import StripeDiscounts
+from cart.stripe.disputes import StripeDisputes
 from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
 from cart.stripe.tax import StripeTaxes
@@ -17,6 +18,7 @@ class Stripe:
     def __init__(self, settings: Settings) -> None:
         self.payments = StripePayments(settings)
         self.lists = StripeLists(self.payments)
+        self.disputes = StripeDisputes(self.payments)
         self.discounts = StripeDiscounts(self.payments)
         self.taxes = StripeTaxes(settings)
         self._secret = settings.stripe_webhook_secret

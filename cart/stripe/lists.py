@@ -6,19 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from cart.rules.reconcile import Listed, Refunded
-from cart.stripe.payments import DISCOUNT_CODE, STATES, StripePayments
+from cart.stripe.payments import DISCOUNT_CODE, STATES, WITH_CHARGE, StripePayments
 from chassis.providers.stripe_sdk import stripe
 from chassis.records import SetAside, Unreadable, id_of, read_one
 from contracts.currencies import currency_code
 from contracts.errors import ProviderFailure, Refused
 
 PAGE = 100
-# Stripe returns only its id unless it is expanded.
-_WITH_CHARGE = ["latest_charge"]
 
 
-class StripeLists:
-    """Stripe's records, whether we know them or not.
+class StripePages:
+    """Reads Stripe's lists.
 
     Args:
         payments: the adapter whose connections and error translation are used here, too.
@@ -26,32 +24,6 @@ class StripeLists:
 
     def __init__(self, payments: StripePayments) -> None:
         self._payments = payments
-
-    def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
-        """A page of the payments made since then (Unix seconds), and the cursor of the next one; None at the end.
-
-        An unreadable payment is in the page as set aside.
-
-        Raises as the port's `find` does.
-        """
-        asked: Any = {**_bounds(after, since), "expand": [f"data.{name}" for name in _WITH_CHARGE]}
-        return self._page(lambda client: client.v1.payment_intents.list(asked), "payment at Stripe", _listed, after)
-
-    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
-        """A page of the refunds made since then, as `payments`."""
-        asked: Any = _bounds(after, since)
-        return self._page(lambda client: client.v1.refunds.list(asked), "refund at Stripe", _refunded, after)
-
-    def payment(self, payment_id: str) -> Listed | SetAside | None:
-        """One payment, or None when Stripe has none with this id."""
-        asked: Any = {"expand": _WITH_CHARGE}
-        found = self._one(lambda client: client.v1.payment_intents.retrieve(payment_id, asked))
-        return None if found is None else read_one("payment at Stripe", found, _listed)
-
-    def refund(self, refund_id: str) -> Refunded | SetAside | None:
-        """One refund, or None when Stripe has none with this id."""
-        found = self._one(lambda client: client.v1.refunds.retrieve(refund_id))
-        return None if found is None else read_one("refund at Stripe", found, _refunded)
 
     def _page(
         self, ask: Callable[[stripe.StripeClient], Any], kind: str, read: Callable[[Any], Any], after: str | None
@@ -76,7 +48,37 @@ class StripeLists:
             raise
 
 
-def _bounds(after: str | None, since: float) -> dict[str, Any]:
+class StripeLists(StripePages):
+    """Stripe's payments and refunds, whether we know them or not."""
+
+    def payments(self, after: str | None, since: float) -> tuple[list[Listed | SetAside], str | None]:
+        """A page of the payments made since then (Unix seconds), and the cursor of the next one; None at the end.
+
+        An unreadable payment is in the page as set aside.
+
+        Raises as the port's `find` does.
+        """
+        asked: Any = {**bounds(after, since), "expand": [f"data.{name}" for name in WITH_CHARGE]}
+        return self._page(lambda client: client.v1.payment_intents.list(asked), "payment at Stripe", _listed, after)
+
+    def refunds(self, after: str | None, since: float) -> tuple[list[Refunded | SetAside], str | None]:
+        """A page of the refunds made since then, as `payments`."""
+        asked: Any = bounds(after, since)
+        return self._page(lambda client: client.v1.refunds.list(asked), "refund at Stripe", _refunded, after)
+
+    def payment(self, payment_id: str) -> Listed | SetAside | None:
+        """One payment, or None when Stripe has none with this id."""
+        asked: Any = {"expand": WITH_CHARGE}
+        found = self._one(lambda client: client.v1.payment_intents.retrieve(payment_id, asked))
+        return None if found is None else read_one("payment at Stripe", found, _listed)
+
+    def refund(self, refund_id: str) -> Refunded | SetAside | None:
+        """One refund, or None when Stripe has none with this id."""
+        found = self._one(lambda client: client.v1.refunds.retrieve(refund_id))
+        return None if found is None else read_one("refund at Stripe", found, _refunded)
+
+
+def bounds(after: str | None, since: float) -> dict[str, Any]:
     asked: dict[str, Any] = {"limit": PAGE}
     if after is not None:
         asked["starting_after"] = after
@@ -92,10 +94,10 @@ def _listed(payment: Any) -> Listed:
     return Listed(
         id=body["id"],
         state=STATES[body["status"]],
-        amount=_whole(body["amount_received"] if succeeded else body["amount"]),
+        amount=whole(body["amount_received"] if succeeded else body["amount"]),
         currency=currency_code(body["currency"]),
         order_id=metadata.get("order_id"),
-        refunded=_whole(charge["amount_refunded"]) if isinstance(charge, dict) else 0,
+        refunded=whole(charge["amount_refunded"]) if isinstance(charge, dict) else 0,
         created=float(body["created"]),
         discount=metadata.get(DISCOUNT_CODE),
     )
@@ -106,13 +108,13 @@ def _refunded(refund: Any) -> Refunded:
     return Refunded(
         id=body["id"],
         payment=body.get("payment_intent") or "",
-        amount=_whole(body["amount"]),
+        amount=whole(body["amount"]),
         state=str(body["status"]),
         created=float(body["created"]),
     )
 
 
-def _whole(amount: Any) -> int:
+def whole(amount: Any) -> int:
     if isinstance(amount, bool) or not isinstance(amount, int):
         raise Unreadable(f"{str(amount)[:20]!r} is no amount")
     return amount

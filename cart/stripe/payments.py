@@ -10,6 +10,7 @@ from cart.rules.payments import (
     ACTION,
     CALLED_OFF,
     CANCELED,
+    DISPUTED,
     OPEN,
     PROCESSING,
     REPLAYED,
@@ -52,6 +53,12 @@ MAX_LOOK_INTENTS = 1000
 # Why a refund may fail this time and succeed the next. Stripe documents no rule; with its other reasons the card takes
 # no money any more, the bank has taken the money by a dispute, or the shop itself has canceled the refund.
 PASSING_REASONS = ("declined", "insufficient_funds", "unknown")
+
+# Stripe returns only the charge's id unless it is expanded.
+WITH_CHARGE = ["latest_charge"]
+
+# The code of a refund of a charge that was charged back: https://docs.stripe.com/error-codes#charge-disputed
+CHARGE_DISPUTED = "charge_disputed"
 
 # The code of a payment that can no longer be confirmed, such as one canceled in the dashboard.
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
@@ -110,7 +117,7 @@ class StripePayments:
         return self.asked_once(lambda client, options: client.v1.payment_methods.create(asked, options), key).id
 
     def confirm(self, payment_id: str, method: str, key: str) -> Payment:
-        asked: Any = {"payment_method": method}
+        asked: Any = {"payment_method": method, "expand": WITH_CHARGE}
         return _read(
             self.asked_once(
                 lambda client, options: client.v1.payment_intents.confirm(payment_id, asked, options),
@@ -120,7 +127,7 @@ class StripePayments:
         )
 
     def find(self, payment_id: str) -> Payment:
-        return self._payment(lambda: self._stripe.v1.payment_intents.retrieve(payment_id))
+        return self._payment(lambda: self._stripe.v1.payment_intents.retrieve(payment_id, {"expand": WITH_CHARGE}))
 
     def cancel(self, payment_id: str) -> Payment:
         try:
@@ -206,8 +213,10 @@ def _read(intent: Any) -> Payment:
                 "code": error.get("code"),
                 "decline_code": error.get("decline_code"),
             }
-        charge = body.get("latest_charge") if state == SUCCEEDED else None
-        return Payment(body["id"], state, body["amount"], charge=charge, action=action, decline=decline)
+        charge, disputed = body.get("latest_charge") if state == SUCCEEDED else None, False
+        if isinstance(charge, dict):  # only where it is expanded
+            charge, disputed = charge["id"], charge["disputed"]
+        return Payment(body["id"], state, body["amount"], charge, action, decline, disputed)
     except (KeyError, AttributeError, TypeError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 
@@ -267,6 +276,8 @@ def _failure(error: stripe.StripeError) -> ShopError:
         facts = {"code": error.code, "param": error.param}
         if error.code == UNEXPECTED_STATE:
             facts[CALLED_OFF] = True
+        if error.code == CHARGE_DISPUTED:
+            facts[DISPUTED] = True
         return Refused(error.user_message or "Stripe refuses the payment.", facts)
     # 5xx, 409 after all retries, or a body that is not JSON
     return OutcomeUnknown("Stripe's answer cannot be read.", {"retry_after": 2, REPLAYED: is_saved_failure(error)})

@@ -1,7 +1,7 @@
 """Stripe's webhooks.
 
-An event is only a reason to check: Stripe is asked for the state of the payment or refund. So an event that arrives
-late, twice or out of order changes nothing, and lost events are recovered by the timers, which check anyway.
+An event is only a reason to check: Stripe is asked for the state of the payment, refund or dispute. So an event that
+arrives late, twice or out of order changes nothing, and lost events are recovered by the timers, which check anyway.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ PAYMENT = frozenset(
     f"payment_intent.{what}" for what in ("succeeded", "payment_failed", "canceled", "requires_action", "processing")
 )
 REFUND = frozenset(("charge.refunded", "charge.refund.updated", "refund.created", "refund.updated", "refund.failed"))
+DISPUTE = frozenset(
+    (
+        *(f"charge.dispute.{what}" for what in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")),
+        *(f"radar.early_fraud_warning.{what}" for what in ("created", "updated")),
+    )
+)
 PRODUCT = frozenset(
     (
         *(f"product.{what}" for what in ("created", "updated", "deleted")),
@@ -35,7 +41,7 @@ PRODUCT = frozenset(
 )
 DISCOUNT_CODE = frozenset(("promotion_code.created", "promotion_code.updated"))
 COUPON = frozenset(("coupon.updated", "coupon.deleted"))
-HANDLED = PAYMENT | REFUND | PRODUCT | DISCOUNT_CODE | COUPON
+HANDLED = PAYMENT | REFUND | DISPUTE | PRODUCT | DISCOUNT_CODE | COUPON
 
 
 class StripeWebhooks:
@@ -84,6 +90,8 @@ class StripeWebhooks:
             self._news.payment_changed(subject["id"], order_id)
         elif kind in REFUND and subject.get("payment_intent"):
             self._news.refunds_changed(subject["payment_intent"])
+        elif kind in DISPUTE and subject.get("payment_intent"):
+            self._news.disputes_changed(subject["payment_intent"])
         elif kind in PRODUCT:
             self._news.product_changed(subject["id"] if kind.startswith("product.") else subject["product"])
         elif kind in DISCOUNT_CODE:
@@ -103,7 +111,7 @@ def _is_event(event: Any) -> bool:
     if not isinstance(subject, dict):
         return False
     kind = event["type"]
-    named = "payment_intent" if kind in REFUND else "product" if kind.startswith("price.") else "id"
-    # The refund of a charge that was made without a PaymentIntent names none.
-    none = kind in REFUND and named in subject and subject[named] is None
+    named = "payment_intent" if kind in REFUND | DISPUTE else "product" if kind.startswith("price.") else "id"
+    # The refund or dispute of a charge that was made without a PaymentIntent names none.
+    none = kind in REFUND | DISPUTE and named in subject and subject[named] is None
     return kind not in HANDLED or is_id(subject.get(named)) or none

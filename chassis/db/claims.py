@@ -59,7 +59,7 @@ class Claims:
         """The condition that a row is not claimed at `now` (Unix seconds)."""
         return self._database.heartbeat.is_void(self._table.c.holder, self._table.c.claimed_until, now)
 
-    def is_ready(self, now: float, longest_wait_s: float) -> sa.ColumnElement[bool]:
+    def is_ready(self, now: float, longest_wait_s: float | sa.ColumnElement[float]) -> sa.ColumnElement[bool]:
         """The condition that a row is due at `now` and not claimed.
 
         Args:

@@ -15,14 +15,14 @@ import sqlalchemy as sa
 from nameko.exceptions import RemoteError
 
 from chassis.clock import now as clock_now
-from chassis.db.claims import ClaimLost, Claims
+from chassis.db.claims import RELEASED, ClaimLost, Claims
 from chassis.db.engine import Database, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
 from contracts.errors import InvalidRequest, NotFound, ShopError
 
-WAITING, DONE, FAILED = "waiting", "done", "failed"
-STATES = (WAITING, DONE, FAILED)
+WAITING, ON_HOLD, DONE, FAILED = "waiting", "on_hold", "done", "failed"
+STATES = (WAITING, ON_HOLD, DONE, FAILED)
 # How many tasks an operator can read at once.
 LISTED = range(1, 1001)
 
@@ -50,6 +50,10 @@ PATIENCE_S = 86400.0
 Task = dict[str, Any]
 # The age of the task (seconds) up to which a failure does not count as a try; None to give the task up at once.
 Patience = Callable[[Task, Exception], float | None]
+
+
+class OnHold(Exception):
+    """Raised by the work of a task that it has put on hold, see `Tasks.hold`."""
 
 
 class Tasks:
@@ -132,6 +136,31 @@ class Tasks:
             if connection.execute(self._claims.update(key, claim).values(details=details)).rowcount != 1:
                 raise ClaimLost(key)
 
+    def detail(self, key: str, details: dict[str, Any]) -> None:
+        """Store other details with a task that nobody is trying. Part of the caller's transaction."""
+        with self.database.write() as connection:
+            this = sa.update(tasks).where(*self._which(key=key), tasks.c.claim.is_(None))
+            connection.execute(this.values(details=details))
+
+    def hold(self, key: str, claim: str | None, details: dict[str, Any]) -> None:
+        """Put a claimed task on hold, with these details: nobody tries it until `resume`, and this try does not count.
+
+        Part of the caller's transaction, after which the task's work raises OnHold. Raises ClaimLost.
+        """
+        values = {**RELEASED, "state": ON_HOLD, "tries": tasks.c.tries - 1, "details": details}
+        held = self._claims.update(key, claim).values(**values)
+        with self.database.write() as connection:
+            if connection.execute(held).rowcount != 1:
+                raise ClaimLost(key)
+
+    def resume(self, subject: str, kind: str) -> None:
+        """Let the tasks of a kind about a subject that are on hold be tried again, at once. Part of the caller's
+        transaction."""
+        now = self._clock()
+        mine = self._which(state=ON_HOLD, subject=subject, kind=kind)
+        with self.database.write() as connection:
+            connection.execute(sa.update(tasks).where(*mine).values(state=WAITING, due_at=now, created=now))
+
     def settle(self, key: str, claim: str | None, **values: Any) -> None:
         """Record how a try ended, and release the task; later if that cannot be written now.
 
@@ -162,20 +191,28 @@ class Tasks:
             return None
         try:
             answer = work(task)
+        except OnHold:
+            log.info("task on hold", queue=self._queue, key=key, kind=task["kind"])
+            return None
         except Exception as error:  # a bug of ours must not hold up the tasks that follow
             self._failed(task, error, patience(task, error))
             return None
         self.settle(key, task["claim"], state=DONE, answer=answer, error=None)
         return task
 
-    def again(self, key: str | None = None, kind: str | None = None) -> list[str]:
-        """Make tasks that were given up wait again: one, all of a kind, or all; returns their keys."""
+    def again(
+        self, key: str | None = None, kind: str | None = None, details: dict[str, Any] | None = None
+    ) -> list[str]:
+        """Make tasks that were given up wait again: one, all of a kind, or all, with other details if they are given;
+        returns their keys."""
         failed = self._which(key=key, kind=kind, state=FAILED)
         with self.database.write() as connection:
             query = sa.select(tasks.c.key).where(*failed).order_by(tasks.c.created).with_for_update()
             keys = list(connection.execute(query).scalars())
             now = self._clock()
-            waits = {"state": WAITING, "due_at": now, "created": now, "tries": 0}
+            waits: dict[str, Any] = {"state": WAITING, "due_at": now, "created": now, "tries": 0}
+            if details is not None:
+                waits["details"] = details
             connection.execute(sa.update(tasks).where(*failed).values(**waits))
             return keys
 
@@ -220,7 +257,7 @@ class Tasks:
 
 
 def listed(queues: Collection[Tasks], state: str, limit: int) -> list[Task]:
-    """Tasks of several queues in a state (``waiting``, ``done``, ``failed``), for an operator.
+    """Tasks of several queues in a state (``waiting``, ``on_hold``, ``done``, ``failed``), for an operator.
 
     Args:
         limit: of each queue, 1 to 1000.

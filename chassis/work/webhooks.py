@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 from chassis.documents import MAX_SIGNATURE_LENGTH
@@ -39,7 +40,8 @@ class Webhooks:
             headers: the request's.
 
         Returns:
-            ``{"received": True, "duplicate"}``: a duplicate when all of its events were stored before.
+            ``{"received": True, "duplicate"}``: a duplicate when all of its events were stored before; with ``reply``,
+            ``{"content_type", "text"}``, where the provider expects another answer.
 
         Raises:
             NotFound: no such provider is in use.
@@ -68,7 +70,8 @@ class Webhooks:
             for each in new:
                 if each.handling is Handling.AT_ONCE:
                     self.inbox.handle(each.id, self.handle)
-        return {"received": True, "duplicate": bool(events) and not new}
+        replies = [{"reply": asdict(each.reply)} for each in events if each.reply is not None]
+        return {"received": True, "duplicate": bool(events) and not new, **(replies[0] if replies else {})}
 
     def handle(self, kind: str, body: dict[str, Any]) -> None:
         """Handle a stored event. Raises ShopError: it is then tried again."""

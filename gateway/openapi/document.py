@@ -294,8 +294,15 @@ def _responses(verb: str, url: str, operation: Operation, needs_key: bool, statu
     }
     return {
         str(status): success,
+        **({} if operation.also is None else {str(operation.also): _accepted(success, operation)}),
         **{str(each): _refusal(each, operation.page) for each in sorted(failures)},
     }
+
+
+def _accepted(success: Json, operation: Operation) -> Json:
+    """The answer to a request that was accepted, and is not done yet."""
+    content = {media: {"schema": each["schema"]} for media, each in _content(operation).items()}
+    return {**success, "description": "Accepted.", "content": content}
 
 
 def _refusal(status: int, page: bool) -> Json:
@@ -310,7 +317,8 @@ def _content(operation: Operation) -> Json:
     if "/" in operation.gives:
         return {media: {} for media in operation.gives.split(", ")}
     recorded = _examples().get(operation.shows or operation.gives)
-    return {JSON: {"schema": ref(operation.gives), **({} if recorded is None else {"example": recorded})}}
+    other: Json = {operation.or_as: {}} if operation.or_as else {}
+    return {JSON: {"schema": ref(operation.gives), **({} if recorded is None else {"example": recorded})}, **other}
 
 
 def _failure(status: int) -> Json:

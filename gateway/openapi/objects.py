@@ -128,11 +128,17 @@ OBJECTS: dict[str, Json] = {
                     **TEXT_OR_NULL,
                     "description": "One of Stripe's tax codes (`txcd_…`); null for the default of the shop's settings.",
                 },
+                "tax_details": {
+                    **or_null({"type": "object"}),
+                    "description": "Stripe's, with the `tax_code`. A product that was read from an earlier version of "
+                    "Stripe's API has none.",
+                },
                 "type": a("service", "good"),
                 "unit_label": TEXT_OR_NULL,
                 "updated": TIME,
                 "url": TEXT_OR_NULL,
-            }
+            },
+            optional=("tax_details",),
         ),
     },
     "Sku": {
@@ -264,6 +270,7 @@ OBJECTS: dict[str, Json] = {
                 },
                 "livemode": FLAG,
                 "metadata": TEXTS,
+                "payment": ref("OrderPayment"),
                 "returns": inner(ref("OrderReturn")),
                 "selected_shipping_method": {
                     **TEXT_OR_NULL,
@@ -286,7 +293,8 @@ OBJECTS: dict[str, Json] = {
                     **a("created", "paid", "fulfilled", "canceled", "returned"),
                     "description": "`created`: not paid, or its bank is still asked. `paid`: the money is taken. "
                     "`fulfilled`: the carrier has the parcel, or there is none. `canceled`: before it was paid. "
-                    "`returned`: all of it is refunded. If a refund fails later, it is `paid` or `fulfilled` again.",
+                    "`returned`: all of it went back, by refunds or a lost dispute. If a refund fails later, it is "
+                    "`paid` or `fulfilled` again.",
                 },
                 "status_transitions": {
                     **members(dict.fromkeys(("canceled", "fulfiled", "paid", "returned"), TIME_OR_NULL)),
@@ -297,6 +305,7 @@ OBJECTS: dict[str, Json] = {
                     **TEXT_OR_NULL,
                     "description": "The shipment's id, for its tracking and label; null when nothing is sent.",
                 },
+                "dispute": or_null(ref("Dispute")),
                 "status_url": {
                     **TEXT_OR_NULL,
                     "description": "A page with the order's state and receipt; its `token` opens the order.",
@@ -304,6 +313,21 @@ OBJECTS: dict[str, Json] = {
                 **_SHOWN_IF_ALONE,
             },
             optional=_SHOWN_IF_ALONE,
+        ),
+    },
+    "Dispute": {
+        "description": "The newest open dispute of the charge, or the newest. A lost one is part of `amount_returned`.",
+        **members(
+            {
+                "id": TEXT,
+                "status": {
+                    **TEXT,
+                    "description": "Stripe's, such as `needs_response` or `lost`; an inquiry is `warning_…`.",
+                },
+                "reason": {**TEXT, "description": "Stripe's, such as `fraudulent` or `product_not_received`."},
+                "amount": {**AMOUNT, "description": "What is disputed."},
+                "evidence_due_by": {**TIME_OR_NULL, "description": "Until when the shop can respond."},
+            }
         ),
     },
     "OrderItem": members(
@@ -326,6 +350,21 @@ OBJECTS: dict[str, Json] = {
             },
             "quantity": {"type": ["integer", "null"], "description": "Pieces, of a SKU."},
             "type": a("sku", "discount", "tax", "shipping"),
+        }
+    ),
+    "OrderPayment": members(
+        {
+            "status": {
+                **a("unpaid", "requires_action", "processing", "succeeded", "failed", "canceled"),
+                "description": "`requires_action`: the shopper has to confirm it to the bank. `processing`: a bank "
+                "settles it within days. `failed`: the last payment was not taken; the order can be paid again.",
+            },
+            "failure": {
+                **or_null(
+                    members({"detail": TEXT_OR_NULL, "code": TEXT_OR_NULL, "decline_code": TEXT_OR_NULL}),
+                ),
+                "description": "Why the last payment was not taken; null once another one begins.",
+            },
         }
     ),
     "OrderReturn": members(
@@ -360,8 +399,15 @@ OBJECTS: dict[str, Json] = {
                 **TEXT,
                 "description": "The provider's code (accepted: `202` of an email, `201` of an SMS), or `queued`, "
                 "`failed` or `not sent`.",
-            }
-        }
+            },
+            "reason": {**TEXT, "description": "Why it was `not sent`."},
+            "status": {
+                **a("sent", "delivered", "failed", "bounced"),
+                "description": "What became of it, as far as the provider has reported it. `sent`: it is delayed.",
+            },
+            "error": {**TEXT, "description": "Why it was not delivered, or not yet."},
+        },
+        optional=("reason", "status", "error"),
     ),
     "Orders": page(ref("Order")),
     "QuotedOrder": {
@@ -439,7 +485,13 @@ OBJECTS: dict[str, Json] = {
                 "description": "The latest step; null before the first.",
             },
             "tracking_history": {**many(ref("TrackingStep")), "description": "The earliest first."},
-        }
+            "parcels": {
+                **many(members({"tracking_number": TEXT_OR_NULL, "status": TEXT_OR_NULL})),
+                "description": "Only of several parcels: each of them, and its latest known status. The other members "
+                "are about the first.",
+            },
+        },
+        optional=("parcels",),
     ),
     "TrackingStep": members(
         {
@@ -492,6 +544,7 @@ OBJECTS: dict[str, Json] = {
                     "type": "object",
                     "description": "Field -> messages, named and nested as sent; at most 50. A header is a field, too.",
                 },
+                "suggestion": {**ADDRESS, "description": "The address as the carrier would correct it."},
                 "code": {"type": ["string", "integer"], "description": "The provider's code."},
                 "decline_code": {**TEXT, "description": "The bank's reason."},
                 "client_secret": {**TEXT, "description": "Names the payment to Stripe.js."},
@@ -502,7 +555,7 @@ OBJECTS: dict[str, Json] = {
                 },
                 "parts": ref("Parts"),
             },
-            optional=("errors", "code", "decline_code", "client_secret", "next_action", "parts"),
+            optional=("errors", "suggestion", "code", "decline_code", "client_secret", "next_action", "parts"),
         ),
     },
 }

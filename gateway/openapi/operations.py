@@ -26,6 +26,7 @@ class Operation:
     Attributes:
         tag: the chapter.
         gives: the object of the answer, in `gateway.openapi.objects`; or its media types, if that is not JSON.
+        or_as: another media type of the answer.
         shows: the recorded answer in `examples.json`, if it is not named like `gives`.
         page: whether it is a page for people, and so are its failures.
         body: what is sent; None: nothing; `ANYTHING`: bytes that only their sender's provider can read.
@@ -36,11 +37,13 @@ class Operation:
             bearer of the order's token; `BEARER`: only that bearer.
         keyed: whether an `Idempotency-Key` makes it happen once.
         fails: its own statuses of failure, besides those that follow from the rest.
+        also: a further status of success.
         headers: of its answer.
     """
 
     tag: str
     gives: str
+    or_as: str = field(default="", kw_only=True)
     shows: str = field(default="", kw_only=True)
     page: bool = field(default=False, kw_only=True)
     body: Shape | Json | None = None
@@ -50,6 +53,7 @@ class Operation:
     of: str | None = None
     keyed: bool = False
     fails: tuple[int, ...] = ()
+    also: int | None = field(default=None, kw_only=True)
     headers: tuple[str, ...] = ()
 
     @property
@@ -110,7 +114,9 @@ SMS = {"number": "+14155550123", "content": "Your order is on its way."}
 
 def _payment(shape: Shape) -> Operation:
     example = {"order_id": CHOICE["order_id"], "card": "tok_visa"}
-    return Operation("Payment", "Order", shape, example, of=CART, keyed=True, fails=(402, 404), shows="PaidOrder")
+    return Operation(
+        "Payment", "Order", shape, example, of=CART, keyed=True, fails=(402, 404), shows="PaidOrder", also=202
+    )
 
 
 def _choice(keyed: bool) -> Operation:
@@ -198,7 +204,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
             "Notifications", "SentEmail", schemas.EMAIL_MESSAGE, MAIL, keyed=True
         ),
         ("POST", "/api/notifications/sms"): Operation("Notifications", "SentSms", schemas.SMS_MESSAGE, SMS, keyed=True),
-        ("POST", "/api/webhooks/{provider}"): Operation("Webhooks", "WebhookReceipt", body=ANYTHING),
+        ("POST", "/api/webhooks/{provider}"): Operation("Webhooks", "WebhookReceipt", or_as="text/xml", body=ANYTHING),
         ("GET", "/health/live"): Operation("About", "Live"),
         ("GET", "/health/ready"): Operation("About", "Ready"),
         ("GET", "/openapi.json"): Operation("About", "Document"),

@@ -16,6 +16,8 @@ _PARCEL = {
     "RETURNED": ("Your parcel is coming back to us", "The carrier could not deliver it. Please write to us."),
     "FAILURE": ("Your parcel could not be delivered", "Please write to us, and we will find a way."),
 }
+# The states of a dispute (Stripe's words) in which the bank has decided.
+_DECIDED = ("won", "lost", "warning_closed", "prevented")
 _STEPS = {
     "UNKNOWN": "Label created",
     "PRE_TRANSIT": "Label created",
@@ -24,6 +26,8 @@ _STEPS = {
     "RETURNED": "Returned to the sender",
     "FAILURE": "Delivery failed",
 }
+# The messages of an order, as the page names them.
+_MESSAGES = {"email": "mail", "sms": "text message"}
 
 
 def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -34,6 +38,7 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
         tracking: the answer of `shipping.tracking`; None while there is no parcel, or no answer.
     """
     currency, returned = order["currency"], order["amount_returned"] or 0
+    lost = returned - sum(each["amount"] for each in order["returns"]["data"])
     parcel = (tracking or {}).get("tracking_status") or {}
     shipping = order.get("shipping") or {}
     title, text = _headline(order, parcel.get("status"))
@@ -42,6 +47,7 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
         "id": order["id"],
         "title": title,
         "text": text,
+        "notes": _notes(order),
         "status": order["status"],
         "ordered": _moment(order["created"]),
         "steps": _steps(order, parcel),
@@ -59,6 +65,7 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
             }
             for each in order["returns"]["data"]
         ],
+        "lost": _amount(-lost, currency) if lost > 0 else None,
         "kept": _amount(order["amount"] - returned, currency) if returned else None,
         "name": one_line(shipping.get("name") or ""),
         "address": _address(shipping.get("address") or {}),
@@ -68,15 +75,28 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
 
 def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
     match order["status"]:
+        case "created" if order["payment"]["status"] == "processing":
+            return (
+                "Your bank is processing your payment",
+                "This takes up to 14 business days. We write as soon as it is paid.",
+            )
+        case "created" if order["payment"]["failure"] is not None:
+            reason = one_line(order["payment"]["failure"]["detail"] or "")
+            return "Your payment was not made", f"{reason} You can pay again.".strip()
         case "created":
             return "Your order is waiting for its payment", "We have not received a payment for it yet."
         case "canceled":
             return "Your order was canceled", "Nothing was charged."
+        case "returned" if (order.get("dispute") or {}).get("status") == "lost":
+            return "Your bank has returned your payment", "Your bank has decided the dispute about this order."
         case "returned":
             refunded = _amount(order["amount_returned"] or 0, order["currency"])
             if any(_is_pending(each) for each in order["returns"]["data"]):
                 return "Your order is being refunded", f"{refunded} are on their way to you."
             return "Your order was refunded", f"We sent {refunded} back to you."
+    dispute = order.get("dispute")
+    if dispute is not None and dispute["status"] not in _DECIDED:
+        return "Your payment is disputed", "Your bank has asked us about this payment, and will decide about it."
     if parcel in _PARCEL:
         return _PARCEL[parcel]
     if order.get("upstream_id") is None:
@@ -84,6 +104,17 @@ def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
     if order["status"] == "fulfilled" or parcel == "TRANSIT":
         return "Your parcel is on its way", "The carrier has it. Its latest steps are below."
     return "Thank you for your order", "It is paid, and we are getting your parcel ready."
+
+
+def _notes(order: Mapping[str, Any]) -> list[str]:
+    """The messages that did not reach the shopper. Their recipient is not named: the page's reader may be another."""
+    known = order.get("notifications") or {}
+    return [
+        f"Our {name} about this order could not be delivered."
+        for kind, name in _MESSAGES.items()
+        if known.get(kind, {}).get("status") in ("failed", "bounced")
+        or known.get(kind, {}).get("status code") == "failed"
+    ]
 
 
 def _steps(order: Mapping[str, Any], parcel: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from gateway import limits, schemas, seed_json, visit
 from gateway.idempotency import effect, fresh_key, of_cart, of_own_cart
 from gateway.identity import cart_id, remember, sign
 from gateway.reading import body, optional_body
-from gateway.routing import delete, get, post, post_or_put, put
+from gateway.routing import STATUS_LINES, delete, get, post, post_or_put, put
 from gateway.schemas import spelled
 from gateway.visit import known, services
 
@@ -112,7 +112,8 @@ def checkout(request: Request) -> dict[str, Any]:
 
     The cart keeps its items until the order is paid. Repeating gives the same order while it is unpaid and nothing has
     changed. An order holds no stock until it is paid. 409: the cart is empty, or something in it cannot be bought (the
-    `problems` of its summary). 422: no carrier knows the address, or none takes the parcel.
+    `problems` of its summary). 422: no carrier knows the address, or none takes the parcel;
+    or the carrier corrects the address, and `suggestion` has the whole one.
     """
     limits.spend(request, limits.ADDRESS_CHECKOUT)
     limits.spend(request, limits.CART_CHECKOUT, limits.payer(request, cart_id(request)))
@@ -131,6 +132,8 @@ def checkout(request: Request) -> dict[str, Any]:
             "country": address["country"].upper(),
         },
     }
+    if form.get("keep_address"):
+        customer["keep_address"] = True
     once = effect(request, form, of_cart)
     return services(request, once).cart.checkout(cart_id(request), customer, once.key)
 
@@ -152,10 +155,14 @@ def choose_shipping(request: Request) -> dict[str, Any]:
 
 
 @post("/api/cart/paid")
-def pay(request: Request) -> dict[str, Any]:
+def pay(request: Request, response: Response) -> dict[str, Any]:
     """Pay an order by card, or without one when it costs nothing; label, email and SMS follow.
 
     200: paid, usually with its label, `shipping.tracking_number` and `notifications`. Paying again charges nothing.
+
+    202: a bank settles the payment later, such as the debit of a bank account. `payment.status` is `processing`, for up
+    to 14 business days; label, email and SMS follow then. Read the order. If it fails, `payment.status` is `failed`,
+    with the reason in `payment.failure`, and the order can be paid again.
 
     402 `payment-declined`: the order stays open. Show `detail`, and pay with another card and a new `Idempotency-Key`.
 
@@ -177,9 +184,13 @@ def pay(request: Request) -> dict[str, Any]:
     form = body(request, shape, rescue=seed_json.payment)
     limits.spend(request, limits.ORDER_PAYMENT, f"{payer} {form['order_id']}")
     once = effect(request, form, of_cart)
-    return services(request, once, payer=payer).cart.pay(
+    order: dict[str, Any] = services(request, once, payer=payer).cart.pay(
         shopper, form["order_id"], form.get("cart", form.get("card", "")), once.key
     )
+    # A cart service of the previous release shows no payment.
+    if order.get("payment", {}).get("status") == "processing":
+        response.status = STATUS_LINES[202]
+    return order
 
 
 def _sku(form: dict[str, Any]) -> list[str]:

@@ -19,11 +19,15 @@ DEFAULT_SMS = "Your order is ready!"
 
 @post("/api/notifications/email", status=202, admin=True, most_bytes=LARGE_BYTES)
 def send_email(request: Request) -> dict[str, Any]:
-    """Send an email; `content` is text, or HTML when it begins with `<`."""
+    """Send an email; `content` is text, or HTML when it begins with `<`.
+
+    A mailbox that marked the shop's mail as spam, or unsubscribed, gets receipts only: 422 without `receipt`.
+    """
     form = body(request, schemas.EMAIL_MESSAGE)
     once = effect(request, form, of_admin)
+    receipt = [True] if form.get("receipt") else []  # a service of the previous release does not know it
     return services(request, once).notifications.send_email(
-        form["to_email"], form["subject"], form["content"], form.get("from_email"), once.key
+        form["to_email"], form["subject"], form["content"], form.get("from_email"), once.key, *receipt
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from falcon import Request
+from falcon import Request, Response
 
 from chassis.registry import owner_of
 from chassis.settings import Settings
@@ -16,7 +16,7 @@ from contracts.errors import InvalidRequest
 from gateway import limits, visit
 from gateway.errors import NoSuchRoute
 from gateway.reading import raw_body
-from gateway.routing import LARGE_BYTES, USUAL_BYTES, post
+from gateway.routing import LARGE_BYTES, USUAL_BYTES, as_json_or_text, post
 from gateway.visit import services
 
 # Headers with secrets of this shop, which no provider signs.
@@ -31,9 +31,10 @@ def most_bytes(settings: Settings, provider: str) -> int:
     return USUAL_BYTES if provider == "twilio" else LARGE_BYTES
 
 
-@post("/api/webhooks/{provider}", most_bytes=most_bytes)
-def webhook(request: Request, provider: str) -> dict[str, Any]:
-    """A provider's event, such as a payment that succeeded or a parcel that moved; the format is the provider's."""
+@post("/api/webhooks/{provider}", most_bytes=most_bytes, output=as_json_or_text)
+def webhook(request: Request, response: Response, provider: str) -> dict[str, Any] | str:
+    """A provider's event, such as a payment that succeeded or a parcel that moved; the format is the provider's. So is
+    that of the answer to a shopper's text message."""
     owner = owner_of(provider, visit.of(request).gateway.settings.in_use)
     if owner is None:
         raise NoSuchRoute("There is nothing here.")
@@ -47,4 +48,8 @@ def webhook(request: Request, provider: str) -> dict[str, Any]:
         if error.facts.get("unsigned"):
             limits.spend(request, limits.WEBHOOK_SIGNATURE)
         raise
-    return kept
+    reply = kept.pop("reply", None)
+    if reply is None:
+        return kept
+    response.content_type = reply["content_type"]
+    return str(reply["text"])

@@ -19,7 +19,7 @@ class Mailer(Protocol):
 
         Raises:
             Refused: the provider rejects it.
-            ProviderFailure: the provider rejects our key, or its answer is invalid.
+            ProviderFailure: its answer is invalid, or, with the fact ``ours``, it rejects our key or our sender.
             Unavailable: not sent; try again later.
             OutcomeUnknown: it may have been sent.
         """

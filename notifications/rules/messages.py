@@ -35,6 +35,8 @@ class Mail:
         to, sender: addresses.
         subject: one line.
         text, html: the body; at least one of them.
+        receipt: whether it is about the recipient's own order: a mailbox that marked the shop's mail as spam still
+            gets receipts.
     """
 
     key: str
@@ -43,6 +45,7 @@ class Mail:
     subject: str
     text: str | None
     html: str | None
+    receipt: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Sms:
     body: str
 
 
-def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
+def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any, receipt: bool = False) -> Mail:
     """Parse a mail from a caller; `content` is HTML when it begins with "<", else text.
 
     Raises:
@@ -78,6 +81,7 @@ def mail(key: Any, to: Any, sender: Any, subject: Any, content: Any) -> Mail:
         subject=subject,
         text=None if is_html else content,
         html=content if is_html else None,
+        receipt=receipt is True,
     )
 
 

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Unwanted(StrEnum):
+    """Why a recipient gets no more messages."""
+
+    OPTED_OUT = "opted out"  # the number has sent STOP
+    SPAM = "marked as spam"
+    UNSUBSCRIBED = "unsubscribed"
+
+
 class Progress(StrEnum):
     """The delivery status of a message."""
 
@@ -36,12 +44,23 @@ _STEPS = {Progress.QUEUED: 0, Progress.SENT: 1, Progress.DELIVERED: 2, Progress.
 
 @dataclass(frozen=True)
 class News:
-    """A provider's report on a message: its delivery status, and the error, if any ("")."""
+    """A provider's report on a message.
+
+    Attributes:
+        progress: its delivery status.
+        error: why it was not delivered, or not yet; "" without a reason.
+        unwanted: why its recipient wants no more messages, if the report says so.
+    """
 
     progress: Progress
     error: str = ""
+    unwanted: Unwanted | None = None
 
 
 # Records what a provider reports on a message: its kind ("email", "sms"), what finds it (its ``key``, its
 # ``provider_id``), and the news, if any. Raises NotFound when the message is not recorded, or not yet.
 Record = Callable[[str, Mapping[str, str], News | None], None]
+
+# Records that a number wants no more text messages, or wants them again: the number (E.164), whether it wants them, and
+# when it said so (Unix seconds).
+Wish = Callable[[str, bool, float], None]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from contracts.contacts import masked
 from contracts.differences import Difference
 
 SENT = "sent"
@@ -55,11 +56,6 @@ class Kept:
 
     def __str__(self) -> str:
         return f"{self.state}{f' ({self.sid})' if self.sid else ''}, key {self.key}"
-
-
-def masked(number: str) -> str:
-    """Return a number that can be distinguished from others, but not called."""
-    return f"…{number[-4:]}"
 
 
 def order_in(body: str) -> str | None:

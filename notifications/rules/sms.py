@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from contracts.webhooks import WebhookSource
 from notifications.rules.messages import Sms
-from notifications.rules.progress import News, Record
+from notifications.rules.progress import News, Record, Wish
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Texter(Protocol):
     `longest_answer` the time that the provider has to answer it.
 
     Every method may raise Unavailable (could not be reached, or requests a later retry) and ProviderFailure (an invalid
-    answer, or our key or our number is rejected).
+    answer, or our key or our number is rejected; then with the fact ``ours``).
     """
 
     longest_call: float
@@ -33,7 +33,8 @@ class Texter(Protocol):
         """Send a text message. Never repeat it without asking `sent` first.
 
         Raises:
-            Refused: the provider rejects it; nothing was sent.
+            Refused: the provider rejects it; nothing was sent. The fact ``unwanted`` is set when the number wants no
+                more messages.
             OutcomeUnknown: it may have been sent. The fact ``answered`` is true when the provider has finished the
                 request, so that `sent` finds the message if it exists.
         """
@@ -60,6 +61,6 @@ class SmsProvider(Protocol):
     texter: Texter
     lists: Any
 
-    def webhooks(self, record: Record) -> WebhookSource:
-        """Return the source of its webhooks."""
+    def webhooks(self, record: Record, wish: Wish) -> WebhookSource:
+        """Return the source of its webhooks: what became of messages, and what shoppers reply."""
         ...

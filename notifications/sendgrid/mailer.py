@@ -21,13 +21,22 @@ from chassis.fair_scheduling import away
 from chassis.logs import log
 from chassis.providers.guard import FAIR_WAIT_S, Guard, NotSent
 from chassis.providers.http_session import look_again
-from contracts.contacts import ascii_mail_address
+from contracts.contacts import ascii_mail_address, without_contacts
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.rules.messages import Mail
 
 RETRY_AFTER = 5  # seconds, if SendGrid gives none
 # SendGrid's fields, and the names that the shop's callers use for them.
 FIELDS = {"personalizations": "to_email", "from": "from_email", "subject": "subject", "content": "content"}
+
+
+# SendGrid drops mail to a mailbox that marked mail of the account as spam, or unsubscribed; a receipt is sent all the
+# same. Bounced addresses stay excluded: the mail would bounce again.
+# https://www.twilio.com/docs/sendgrid/ui/sending-email/index-suppressions#bypass-suppressions
+RECEIPT = {
+    "bypass_spam_management": {"enable": True},
+    "bypass_unsubscribe_management": {"enable": True},
+}
 
 
 class SendGridMailer:
@@ -125,6 +134,7 @@ def _body(mail: Mail) -> dict[str, Any]:
             }
         ],
         "content": [{"type": kind, "value": value} for kind, value in parts if value],
+        **({"mail_settings": RECEIPT} if mail.receipt else {}),
     }
 
 
@@ -147,6 +157,9 @@ def _answered(error: HTTPError) -> ShopError:
         return Unavailable("SendGrid is not available.", {"retry_after": _retry_after(error)})
     # 401 and 403 say that our key or sender is wrong; any other status is unexpected here.
     log.error("sendgrid refuses the shop", status=status, said=errors)
+    if status in (401, 403):
+        said = " ".join(message for field in errors.values() for message in field) or f"status {status}"
+        return ProviderFailure(f"SendGrid refuses the shop, not the mail: {said}", {"ours": True})
     return ProviderFailure(f"SendGrid answered with status {status}.")
 
 
@@ -164,7 +177,9 @@ def _field_errors(body: Any) -> dict[str, list[str]]:
         errors: dict[str, list[str]] = {}
         for each in given:
             field = str(each.get("field") or "mail")
-            errors.setdefault(FIELDS.get(field.partition(".")[0], field), []).append(str(each["message"]))
+            errors.setdefault(FIELDS.get(field.partition(".")[0], field), []).append(
+                without_contacts(str(each["message"]))
+            )
         return errors
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

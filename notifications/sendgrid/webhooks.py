@@ -20,7 +20,7 @@ from chassis.records import Unreadable, read_each
 from chassis.work.webhooks import is_current, signature_in, unsigned
 from contracts.errors import InvalidRequest, Unavailable
 from contracts.webhooks import Event, Handling
-from notifications.rules.progress import News, Progress, Record
+from notifications.rules.progress import News, Progress, Record, Unwanted
 from notifications.sendgrid.mailer import SendGridEndpoint
 
 KIND = "sendgrid.mail"
@@ -45,10 +45,18 @@ LONGEST_ID = 255  # the inbox's limit for an event's id
 
 PROGRESS = {
     "processed": Progress.SENT,
+    "deferred": Progress.SENT,  # SendGrid tries again for 72 hours
     "delivered": Progress.DELIVERED,
     "bounce": Progress.BOUNCED,
     "dropped": Progress.FAILED,
+    # These follow a delivery.
+    "spamreport": Progress.DELIVERED,
+    "unsubscribe": Progress.DELIVERED,
 }
+TROUBLE = ("deferred", "bounce", "dropped")
+UNWANTED = {"spamreport": Unwanted.SPAM, "unsubscribe": Unwanted.UNSUBSCRIBED}
+# The reasons for which SendGrid drops a mail to a recipient that wants none: "Event Webhook Reference", dropped.
+DROPPED = {"Spam Reporting Address": Unwanted.SPAM, "Unsubscribed Address": Unwanted.UNSUBSCRIBED}
 
 
 class SendGridWebhooks:
@@ -103,8 +111,10 @@ class SendGridWebhooks:
     def handle(self, kind: str, body: dict[str, Any]) -> None:
         """See the port."""
         found_by = {"key": body["message_key"], "provider_id": body["message_id"]}
-        progress = PROGRESS.get(body["event"])
-        self._record("email", found_by, None if progress is None else News(progress, body["error"]))
+        event, error = body["event"], body["error"]
+        progress = PROGRESS.get(event)
+        unwanted = DROPPED.get(error) if event == "dropped" else UNWANTED.get(event)
+        self._record("email", found_by, None if progress is None else News(progress, error, unwanted))
 
     def _genuine(self, payload: str, signature: str, timestamp: str) -> bool:
         if self._key and _fits(self._key, payload, signature, timestamp):
@@ -176,12 +186,13 @@ def _event(given: Any) -> Event:
     event_id = given.get("sg_event_id")
     if not isinstance(event_id, str) or not 0 < len(event_id) <= LONGEST_ID or not event_id.isprintable():
         raise Unreadable("it has no usable sg_event_id")
+    reason = given.get("reason") or given.get("response") or "" if given.get("event") in TROUBLE else ""
     body = {
         "event": _id(given.get("event")),
         "message_key": _id(given.get("message_key")),
         # SendGrid appends the handling server to the id that it answered with.
         "message_id": _id(given.get("sg_message_id")).partition(".")[0],
-        "error": str(given.get("reason") or given.get("response") or "")[:LONGEST_ERROR] if _is_trouble(given) else "",
+        "error": str(reason)[:LONGEST_ERROR],
     }
     # Others report opens or clicks, or another sender's mails.
     matters = bool(body["message_key"]) and body["event"] in PROGRESS
@@ -190,10 +201,6 @@ def _event(given: Any) -> Event:
 
 def _id(value: Any) -> str:
     return str(value) if is_id(value) else ""
-
-
-def _is_trouble(event: dict[str, Any]) -> bool:
-    return event.get("event") in ("bounce", "dropped")
 
 
 def key_unknown(retry_after: float = RETRY_SECONDS) -> Unavailable:

@@ -1,4 +1,4 @@
-"""Every query that the notifications service runs on its table."""
+"""The record of every message, and the feed of what became of them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ import sqlalchemy as sa
 from chassis.clock import asked_before
 from chassis.db.claims import RELEASED, Claims
 from chassis.db.engine import Database
+from chassis.db.feed import Feed
 from chassis.db.upsert import insert_new
 from chassis.work.inbox import Inbox
 from contracts.errors import OutcomeUnknown, Unavailable
 from notifications.rules.messages import Mail, Sms
-from notifications.rules.progress import News, Progress
+from notifications.rules.progress import News, Progress, Unwanted
 from notifications.rules.record import Record, State, describe, mismatch
 from notifications.rules.sms import SentSms
-from notifications.store.tables import messages
+from notifications.store.suppressions import Suppressions
+from notifications.store.tables import messages, news, news_counter
 
 # A text that was not delivered by then is not polled any more (seconds): carriers keep one for hours, and some never
 # report that it arrived.
 LOST_AFTER_S = 86400.0
+# How long the feed keeps an entry (seconds): its reader may be away for that long.
+NEWS_KEPT_S = 90 * 86400.0
+# How old a message may be whose state is added to the feed later (seconds), and how many are added at once.
+CATCH_UP_S = 4 * 86400.0
+CAUGHT_UP = 1000
 # A message that is not sent yet.
 _UNSENT = messages.c.state != State.SENT.value
 
@@ -37,18 +44,31 @@ class MessageStore:
     Attributes:
         database: the service's, for other data in it.
         inbox: events from Twilio and SendGrid.
+        suppressions: the recipients that want no more messages.
+        feed: what became of messages: ``[{"seq", "key", "kind", "status", "error", "unwanted", "at"}]``.
     """
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self._claims = Claims(database, messages)
         self.inbox = Inbox(database)
+        self.suppressions = Suppressions(database)
+        self.feed = Feed(database, news, news_counter)
 
     def get(self, key: str) -> Record | None:
         """Return the record of the message under a caller's key, or None."""
         with self.database.read() as connection:
             row = connection.execute(sa.select(messages).where(messages.c.key == key)).one_or_none()
         return _record(row) if row else None
+
+    def unwanted(self, message: Mail | Sms) -> Unwanted | None:
+        """Return why a message must not be sent; None when its recipient wants it, and when it may have been sent
+        before: its provider is then asked what became of it."""
+        with self.database.read():
+            record = self.get(message.key)
+            if record is not None and (record.state is State.SENT or record.unresolved):
+                return None
+            return self.suppressions.reason(describe(message)[1])
 
     def claim(self, message: Mail | Sms, claim: str, now: float, until: float) -> Record | None:
         """Take the message for this claim until then, and return its current record. The record of a sent message is
@@ -148,14 +168,15 @@ class MessageStore:
             connection.execute(sa.update(messages).where(messages.c.key == sms.key).values(**RELEASED, **values))
         return free[0]
 
-    def progressed(self, kind: str, found_by: Mapping[str, str], news: News, now: float) -> bool:
-        """Record the delivery status of a message; return whether the message exists.
+    def progressed(self, kind: str, found_by: Mapping[str, str], report: News, now: float) -> bool:
+        """Record the delivery status of a message, and whether its recipient wants more; return whether the message
+        exists. A final status, and the reason of a delay, become an entry of the feed.
 
         Args:
             kind: "email" or "sms".
             found_by: its ``key`` or its ``provider_id``. A mail that is found by its key was sent, even if its sender
                 did not learn of it; then ``provider_id`` is recorded with it.
-            news: the provider's report; an outdated report changes nothing.
+            report: the provider's; an outdated one changes nothing.
             now: Unix seconds.
         """
         by = "key" if "key" in found_by else "provider_id"
@@ -167,13 +188,41 @@ class MessageStore:
             values: dict[str, Any] = {}
             if row.state != State.SENT.value and "provider_id" in found_by:
                 values |= RELEASED | _sent(found_by["provider_id"], "accepted", now)
-            if news.progress.follows(Progress(row.progress) if row.progress else None):
-                values |= {"progress": news.progress.value, "progressed": now, "error": news.error or None}
-                if news.progress.final:
+            known = Progress(row.progress) if row.progress else None
+            delayed = report.progress is known and not known.final and report.error not in ("", row.error)
+            is_news = report.progress.follows(known) or delayed
+            if is_news:
+                values |= {"progress": report.progress.value, "progressed": now, "error": report.error or None}
+                if report.progress.final:
                     values["polled"] = None
             if values:
                 connection.execute(sa.update(messages).where(messages.c.key == row.key).values(**values))
+            if report.unwanted is not None:
+                self.suppressions.record(row.recipient, report.unwanted, now)
+            if is_news and (report.progress.final or report.error):
+                unwanted = report.unwanted is not None
+                entry = {"key": row.key, "kind": kind, "status": report.progress.value, "error": report.error or None}
+                self.feed.add(connection, **entry, unwanted=unwanted, at=now)
         return True
+
+    def catch_up(self, now: float) -> int:
+        """Add the final states of the last days that are missing in the feed, because a copy of the previous release
+        recorded them; returns how many. `now`: Unix seconds."""
+        known = sa.exists().where(news.c.key == messages.c.key, news.c.status == messages.c.progress)
+        final = messages.c.progress.in_([each.value for each in Progress if each.final])
+        recent = sa.and_(messages.c.created > now - CATCH_UP_S, messages.c.progressed.is_not(None))
+        with self.database.write() as connection:
+            query = sa.select(messages).where(final, recent, ~known).order_by(messages.c.progressed).limit(CAUGHT_UP)
+            rows = connection.execute(query.with_for_update(of=messages)).all()
+            for row in rows:
+                entry = {"key": row.key, "kind": row.kind, "status": row.progress, "error": row.error}
+                self.feed.add(connection, **entry, unwanted=False, at=row.progressed)
+        return len(rows)
+
+    def forget_news(self, now: float) -> None:
+        """Delete entries of the feed that are old enough. `now`: Unix seconds."""
+        with self.database.write() as connection:
+            connection.execute(sa.delete(news).where(news.c.at < now - NEWS_KEPT_S))
 
     def listed(self, progress: str | None, limit: int) -> list[dict[str, Any]]:
         """Return messages, the newest first: all, or those with that status. See `NotificationsService.messages`."""

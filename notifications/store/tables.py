@@ -1,8 +1,10 @@
-"""The notifications service's table; tables that all services share are in `chassis.db.shared_tables`."""
+"""The notifications service's tables; tables that all services share are in `chassis.db.shared_tables`."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
+
+from chassis.db.feed import counter_table
 
 metadata = sa.MetaData()
 
@@ -38,3 +40,31 @@ sa.Index("messages_recipient", messages.c.recipient)
 sa.Index("messages_provider_id", messages.c.provider_id)
 sa.Index("messages_progress", messages.c.progress, messages.c.created)
 sa.Index("messages_polled", messages.c.polled)
+
+# What recipients want: a number or an address, and why it gets no more messages (null: it wants them again). `at` is
+# when that was reported (Unix seconds).
+suppressions = sa.Table(
+    "suppressions",
+    metadata,
+    sa.Column("recipient", sa.String(400), primary_key=True),
+    sa.Column("reason", sa.String(32)),
+    sa.Column("at", sa.Double, nullable=False),
+)
+sa.Index("suppressions_newest", suppressions.c.at)
+
+# What became of each message, in commit order.
+news = sa.Table(
+    "news",
+    metadata,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(8), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+    # Whether it was not delivered because its recipient wants no such messages.
+    sa.Column("unwanted", sa.Boolean, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+)
+sa.Index("news_at", news.c.at)
+sa.Index("news_key", news.c.key)
+news_counter = counter_table("news_counter", metadata)

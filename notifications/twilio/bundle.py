@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chassis.settings import Settings
-from notifications.rules.progress import Record
+from notifications.rules.progress import Record, Wish
 from notifications.twilio.lists import TwilioLists
 from notifications.twilio.texter import TwilioTexter
 from notifications.twilio.webhooks import TwilioWebhooks, callback_url
@@ -25,6 +25,6 @@ class Twilio:
         )
         self.lists = TwilioLists(self.texter)
 
-    def webhooks(self, record: Record) -> TwilioWebhooks:
+    def webhooks(self, record: Record, wish: Wish) -> TwilioWebhooks:
         """See the port."""
-        return TwilioWebhooks(self._token, self._public_url, record)
+        return TwilioWebhooks(self._token, self._public_url, record, wish)

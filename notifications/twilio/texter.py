@@ -12,17 +12,24 @@ from twilio.rest import Client
 from chassis.logs import log
 from chassis.providers.failures import calling
 from chassis.providers.http_session import ProviderSession
+from contracts.contacts import without_contacts
 from contracts.errors import OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.rules.messages import Sms
-from notifications.rules.progress import News
+from notifications.rules.progress import News, Unwanted
 from notifications.rules.sms import SentSms
-from notifications.twilio.webhooks import news_of
+from notifications.twilio.webhooks import OPTED_OUT_CODE, news_of
 
 RETRY_AFTER = 2  # seconds
-# Twilio's error codes for a bad recipient, a bad text, and a bad sender, which is ours.
-NUMBER_CODES = frozenset((21211, 21214, 21217, 21219, 21408, 21421, 21604, 21608, 21610, 21612, 21614))
+# Twilio's error codes (https://www.twilio.com/docs/api/errors) for a bad recipient, a bad text, and a bad sender, which
+# is ours.
+NUMBER_CODES = frozenset(
+    (
+        *(21211, 21214, 21217, 21219, 21265, 21266, 21408, 21421),
+        *(21604, 21608, OPTED_OUT_CODE, 21612, 21614, 21635),
+    )
+)
 TEXT_CODES = frozenset((21602, 21605, 21617, 21619, 21623, 30007))
-SENDER_CODES = frozenset((21212, 21603, 21606, 21611, 21618, 21659, 21660, 21703))
+SENDER_CODES = frozenset((21212, 21601, 21603, 21606, 21607, 21611, 21618, 21659, 21660, 21661, 21701, 21703))
 # How many of a number's latest messages are searched for one: a shopper gets a few per hour.
 LATEST = 100
 # How much Twilio's clock and ours may differ (seconds): ours may have been an hour off when a message was sent.
@@ -139,7 +146,7 @@ def asking() -> Iterator[None]:
 def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
     """Return the error for a rejected request. Never use str(error): it adds ANSI colours on a terminal."""
     said = getattr(error, "msg", None) or getattr(error, "detail", None) or getattr(error, "title", None)
-    message = str(said or "no reason given").removeprefix("Unable to create record: ")
+    message = without_contacts(str(said or "no reason given").removeprefix("Unable to create record: "))
     status, code = int(error.status), error.code
     if status == 429:
         return Unavailable("Twilio asks us to slow down.", {"retry_after": RETRY_AFTER})
@@ -147,7 +154,11 @@ def _answered(error: TwilioRestException | TwilioServiceException) -> ShopError:
         field = "number" if code in NUMBER_CODES else "content" if code in TEXT_CODES else "message"
         # The same number and text are rejected each time.
         permanent = field != "message"
-        return Refused(message, {"errors": {field: [message]}, "code": code, "permanent": permanent})
+        unwanted = {"unwanted": Unwanted.OPTED_OUT.value} if code == OPTED_OUT_CODE else {}
+        facts = {"errors": {field: [message]}, "code": code, "permanent": permanent, **unwanted}
+        return Refused(message, facts)
     # Our credentials, our number, or an invalid answer (such as a redirect).
     log.error("twilio refuses the shop", status=status, code=code, said=message)
+    if status in (400, 401, 403):
+        return ProviderFailure(f"Twilio refuses the shop, not the message: {message}", {"ours": True})
     return ProviderFailure(f"Twilio answered with status {status}.")

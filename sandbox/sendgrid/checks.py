@@ -59,6 +59,8 @@ def _rules(mail: dict[str, Any]) -> Iterator[Problem]:
     if mail.get("reply_to") is not None:
         yield from _address(mail["reply_to"], "reply_to")
     yield from _custom_args(mail, "")
+    if isinstance(mail.get("mail_settings"), dict):
+        yield from _mail_settings(mail["mail_settings"])
     yield from _personalizations(mail)
     if not mail.get("template_id"):
         yield from _content(mail.get("content"))
@@ -71,6 +73,14 @@ def recipients(mail: dict[str, Any]) -> list[str]:
         entry for one in mail["personalizations"] for name in ("to", "cc", "bcc") for entry in one.get(name) or []
     ]
     return [entry["email"] for entry in entries]
+
+
+def _mail_settings(given: dict[str, Any]) -> Iterator[Problem]:
+    """That bypass_list_management cannot be combined with another bypass is documented; its message is not."""
+    bypasses = [f"bypass_{name}_management" for name in ("list", "spam", "bounce", "unsubscribe")]
+    if bypasses[0] in given and any(name in given for name in bypasses[1:]):
+        message = "bypass_list_management cannot be combined with other bypass filters."
+        yield Problem(message, f"mail_settings.{bypasses[0]}")
 
 
 def _personalizations(mail: dict[str, Any]) -> Iterator[Problem]:

@@ -2,7 +2,8 @@
 
 Events and their fields: "Event Webhook Reference"
 (https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event). Suppression after a bounce: "Manage bounced
-messages" (https://www.twilio.com/docs/sendgrid/ui/sending-email/bounces).
+messages" (https://www.twilio.com/docs/sendgrid/ui/sending-email/bounces). The mails that are sent all the same: "Bypass
+filters and v3 Mail Send" (https://www.twilio.com/docs/sendgrid/ui/sending-email/index-suppressions).
 """
 
 from __future__ import annotations
@@ -50,13 +51,29 @@ _STEPS = {
 }
 
 
-def send(state: State, address: str) -> dict[str, str]:
+# The settings of a mail that bypass a list of addresses, and the reason that each list gives for dropping a mail.
+_BYPASSES = {
+    "bypass_bounce_management": frozenset(("Bounced Address",)),
+    "bypass_spam_management": frozenset(("Spam Reporting Address",)),
+    "bypass_unsubscribe_management": frozenset(("Unsubscribed Address",)),
+    "bypass_list_management": frozenset(reason for reason in MAIL_OUTCOMES.values() if reason),
+}
+
+
+def bypassed(mail: dict[str, Any]) -> frozenset[str]:
+    """Return the reasons for which this mail is not dropped: its `mail_settings` bypass some of the lists, or all."""
+    wanted = mail.get("mail_settings") or {}
+    enabled = {name for name in _BYPASSES if isinstance(wanted.get(name), dict) and wanted[name].get("enable") is True}
+    return frozenset().union(*(_BYPASSES[name] for name in enabled))
+
+
+def send(state: State, address: str, bypassed: frozenset[str] = frozenset()) -> dict[str, str]:
     """Return what becomes of a mail to `address` that is sent now, and suppress later ones if that follows from it.
 
     It belongs into a transaction. The result is {"outcome": …}, and for a dropped mail also its "reason".
     """
     known, now = recipient(state, address), state.now()
-    if known["suppressed"] and now >= known["suppressed_from"]:
+    if known["suppressed"] and now >= known["suppressed_from"] and known["suppressed"] not in bypassed:
         return {"outcome": DROPPED, "reason": known["suppressed"]}
     outcome = known["outcome"] if known["outcome"] in _STEPS else "delivered"
     if MAIL_OUTCOMES.get(outcome):

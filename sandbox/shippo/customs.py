@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Any
 
 from sandbox.ids import hexadecimal
@@ -26,6 +28,7 @@ _NEEDED = ("certify", "certify_signer", "contents_type", "items", "non_delivery_
 _ITEM_NEEDED = (
     "description", "mass_unit", "net_weight", "origin_country", "quantity", "value_amount", "value_currency",
 )  # fmt: skip
+_AMOUNT = re.compile(r"\d{1,12}(\.\d{1,4})?")
 _CONTENTS = ("DOCUMENTS", "GIFT", "SAMPLE", "MERCHANDISE", "HUMANITARIAN_DONATION", "RETURN_MERCHANDISE", "OTHER")
 
 
@@ -68,6 +71,16 @@ def read_declaration(state: State, given: Any) -> dict[str, Any]:
     return declaration
 
 
+def declared_value(state: State, declaration: dict[str, Any]) -> Decimal:
+    """Return the value of all items of a stored declaration that is in US dollars."""
+    stored = state.get("customs_declaration", declaration["object_id"]) or {}
+    items = [each for each in stored.get("_items", ()) if each["value_currency"] == "USD"]
+    return sum((Decimal(str(each["value_amount"])) for each in items), Decimal(0))
+
+
 def _item_problems(item: Any) -> dict[str, list[str]]:
     given = check_known(item, ITEM_FIELDS)
-    return {name: [REQUIRED] for name in _ITEM_NEEDED if given.get(name) in (None, "")}
+    wrong = {name: [REQUIRED] for name in _ITEM_NEEDED if given.get(name) in (None, "")}
+    if "value_amount" not in wrong and not _AMOUNT.fullmatch(str(given["value_amount"])):
+        wrong["value_amount"] = ["A valid number is required."]
+    return wrong

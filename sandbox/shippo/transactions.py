@@ -6,12 +6,14 @@ https://docs.goshippo.com/docs/api_concepts/asynchronusapicall
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from sandbox.ids import hexadecimal
 from sandbox.later import forget, plan
 from sandbox.shippo.addresses import missing_for_purchase
 from sandbox.shippo.carriers import CARRIERS
+from sandbox.shippo.customs import declared_value
 from sandbox.shippo.errors import OWNER, REQUIRED, check_known, invalid, moment, seconds_of
 from sandbox.shippo.invoices import add_item, price_of
 from sandbox.shippo.options import ShippoOptions
@@ -24,6 +26,12 @@ _FILE_TYPES = ("PDF", "PDF_4x6", "PDF_4x8", "PDF_A4", "PDF_A5", "PDF_A6", "PDF_2
 # https://docs.goshippo.com/api-reference/transactions/create-a-shipping-label
 RATE_DAYS = 7
 OUTCOMES = ("SUCCESS", "ERROR")
+# Domestic addresses that USPS wants a customs declaration for: https://pe.usps.com/text/dmm300/608.htm#2.4,
+# https://pe.usps.com/text/dmm300/703.htm#2.3.6. "This includes shipping to US Territories for USPS":
+# https://docs.goshippo.com/docs/International_Shipping/InternationalShipping
+_DECLARED_STATES = ("AA", "AE", "AP", "AS", "GU", "MP", "PR", "VI")
+# Above it an export must be filed: 15 CFR 30.37(a).
+_EXEMPT_VALUE = Decimal(2500)
 
 
 def create_transaction(state: State, given: Any, public_url: str) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def create_transaction(state: State, given: Any, public_url: str) -> dict[str, A
     seconds = options.purchase_seconds
     if seconds is not None and given.get("async") is not False:
         seconds = max(seconds, ASYNC_SECONDS)
-    problem = _refused(rate, shipment, now)
+    problem = _refused(state, rate, shipment, now)
     if problem is None and options.draw(state) < options.purchase_error_rate:
         problem = _carrier_timeout(rate)
     object_id = hexadecimal()
@@ -137,13 +145,13 @@ def _carrier_timeout(rate: dict[str, Any]) -> dict[str, str]:
     return {"code": "carrier_timeout", "text": text}
 
 
-def _refused(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> dict[str, str] | None:
+def _refused(state: State, rate: dict[str, Any], shipment: dict[str, Any], now: float) -> dict[str, str] | None:
     """Return code and text of why the carrier sells no label; None when it does."""
-    text = _obstacle(rate, shipment, now)
+    text = _obstacle(state, rate, shipment, now)
     return {"code": "", "text": text} if text else None
 
 
-def _obstacle(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str | None:
+def _obstacle(state: State, rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str | None:
     """Return why the carrier sells no label; None when it does.
 
     The sandbox's own rule for a purchase that fails although rates exist: a first street line that begins with
@@ -160,6 +168,13 @@ def _obstacle(rate: dict[str, Any], shipment: dict[str, Any], now: float) -> str
             return f"{role}: {', '.join(lacking)} must be given to purchase a label."
     if shipment["address_to"]["street1"].lower().startswith("undeliverable"):
         return "The address_to is not deliverable."
-    if shipment["address_to"]["country"] != "US" and shipment["customs_declaration"] is None:
-        return "A customs declaration is required for an international shipment."
+    declaration = shipment["customs_declaration"]
+    if declaration is None:
+        if shipment["address_to"]["country"] != "US":
+            return "A customs declaration is required for an international shipment."
+        if shipment["address_to"]["state"] in _DECLARED_STATES:
+            return "A customs declaration is required for military addresses and US territories."
+        return None
+    if declaration["eel_pfc"] == "NOEEI_30_37_a" and declared_value(state, declaration) > _EXEMPT_VALUE:
+        return "An ITN is required: the value is above $2500 (NOEEI 30.37(a) does not apply)."
     return None

@@ -1,9 +1,10 @@
 """Messages that shoppers send to the shop's number, and the words by which they stop and start its messages.
 
 The words, and that the message is passed on to the webhook: "Twilio support for opt-out keywords (SMS STOP filtering)"
-(https://support.twilio.com/hc/en-us/articles/223134027). The webhook's form: "Twilio's request to your incoming message
-Webhook URL" (https://www.twilio.com/docs/messaging/guides/webhook-request). `OptOutType` is missing, because it belongs
-to the Advanced Opt-Out of Messaging Services.
+(https://support.twilio.com/hc/en-us/articles/223134027), with OPTOUT and REVOKE of
+https://www.twilio.com/docs/messaging/tutorials/advanced-opt-out. The webhook's form: "Twilio's request to your incoming
+message Webhook URL" (https://www.twilio.com/docs/messaging/guides/webhook-request). `OptOutType` is missing, because it
+belongs to the Advanced Opt-Out of Messaging Services.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _RECENT = 100
 # The shop's number: the only one that may send with test credentials.
 SHOP_NUMBER = "+15005550006"
 # A message that is one of these words, in any case.
-STOP_WORDS = frozenset(("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"))
+STOP_WORDS = frozenset(("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "OPTOUT", "REVOKE"))
 START_WORDS = frozenset(("START", "YES", "UNSTOP"))
 
 

@@ -27,6 +27,8 @@ STRIPE_EVENTS = (
         for what in ("succeeded", "payment_failed", "canceled", "requires_action", "processing")
     ),
     *("charge.refunded", "refund.created", "refund.updated", "refund.failed"),
+    *(f"charge.dispute.{what}" for what in ("created", "updated", "closed", "funds_withdrawn", "funds_reinstated")),
+    *("radar.early_fraud_warning.created", "radar.early_fraud_warning.updated"),
     *("product.created", "product.updated", "product.deleted", "price.created", "price.updated", "price.deleted"),
     *("promotion_code.created", "promotion_code.updated", "coupon.updated", "coupon.deleted"),
 )

@@ -1,8 +1,10 @@
-"""Buying a label: once, by the rules of `chassis.work.ask_once`."""
+"""Buying the labels of a shipment: one per parcel, each once, by the rules of `chassis.work.ask_once`."""
 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +12,10 @@ from chassis.crash_points import crash_point
 from chassis.logs import log
 from chassis.work.ask_once import AskOnce, TraceableRequest
 from contracts.errors import Conflict, Refused, ShopError
-from shipping.rules.carriers import Carriers, Label, carrier_of
-from shipping.rules.purchase import LabelPurchase, State
-from shipping.rules.shipment import Shipment
+from shipping.rules.carriers import Carriers, Label, Quote
+from shipping.rules.purchase import LabelPurchase, State, given_back, public
+from shipping.rules.shipment import Shipment, price_of, same_service, summed
+from shipping.rules.terms import AS_QUOTED, Terms
 from shipping.store.shipments import ShippingStore
 
 POINTS = ("label:buy:begun", "label:buy:asked", "label:buy:done", "label:resolve:asked")
@@ -33,6 +36,7 @@ class LabelRequest(TraceableRequest[Label]):
     Attributes:
         claim: the token of this caller's claim.
         purchase: the record, as this caller knows it.
+        quoted_again: whether a fresh quote was asked for, because the chosen rate cannot be bought.
     """
 
     doing, done, verb = "The label is being bought", "the label was bought", "buy"
@@ -45,7 +49,9 @@ class LabelRequest(TraceableRequest[Label]):
         self.longest_answer = carriers.longest_answer
         self.claim = secrets.token_hex(16)
         self.purchase = LabelPurchase(shipment_id, State.NEW)
-        self._wanted: tuple[Shipment, dict[str, Any], str] | None = None
+        self.quoted_again = False
+        self._wanted: tuple[Shipment, dict[str, Any], str, Terms] | None = None
+        self._refusal: str | None = None
 
     def claimed(self, to_void: bool = False) -> LabelPurchase:
         """Claim the purchase, for buying the label or for returning it. Raises as `AskOnce.claimed` does."""
@@ -60,22 +66,28 @@ class LabelRequest(TraceableRequest[Label]):
             self.purchase = replace(self.purchase, state=State.FAILED)
         return self.purchase
 
-    def bought(self, shipment: Shipment, rate: dict[str, Any], key: str) -> LabelPurchase:
+    def bought(self, shipment: Shipment, rate: dict[str, Any], key: str, terms: Terms = AS_QUOTED) -> LabelPurchase:
         """The purchase, after the label was found or bought. Raises as `AskOnce.answer` does."""
-        self._wanted = (shipment, rate, key)
+        self._wanted = (shipment, rate, key, terms)
         self._ask_once.answer(self, self.purchase)
         return self.purchase
 
     def prepare(self) -> None:
         assert self._wanted is not None
-        shipment, rate, _ = self._wanted
-        asked = self._sellable(shipment, rate)
+        shipment, rate, _, terms = self._wanted
+        asked = rate
+        if self._is_unsellable(shipment, rate, terms):
+            self.quoted_again = True
+            asked = terms.choose(rate, quoted_again(self._carriers, shipment, rate).rates)
+        price, currency = price_of(asked)
         self.purchase = LabelPurchase(
             shipment.object_id,
             State.BEGAN,
             rate_id=str(rate["object_id"]),
-            asked_rate_id=asked,
-            carrier=str(rate["provider"]),
+            asked_rate_id=str(asked["object_id"]),
+            carrier=str(asked["provider"]),
+            price=price,
+            price_currency=currency,
         )
 
     def begin(self, now: float, until: float) -> bool:
@@ -88,7 +100,11 @@ class LabelRequest(TraceableRequest[Label]):
 
     def ask(self) -> Label:
         assert self._wanted is not None
-        return self._carriers.buy(str(self.purchase.asked_rate_id), self._wanted[0].order_id)
+        try:
+            return self._carriers.buy(str(self.purchase.asked_rate_id), self._wanted[0].order_id)
+        except Refused as refused:
+            self._refusal = refused.detail
+            raise
 
     def find(self, since: float) -> Label | None:
         return self._carriers.bought(self.purchase.asked_rate_id or "")
@@ -109,28 +125,23 @@ class LabelRequest(TraceableRequest[Label]):
 
     def end(self, unknown: bool, settled: float | None = None) -> None:
         state = State.UNKNOWN if unknown else State.FAILED
-        self._purchases.end(self.purchase.shipment_id, self.claim, state, settled=settled)
+        self._purchases.end(self.purchase.shipment_id, self.claim, state, settled=settled, refusal=self._refusal)
 
     def passes(self, moment: str) -> None:
         crash_point(f"label:{moment}")
 
-    def _sellable(self, shipment: Shipment, rate: dict[str, Any]) -> str:
-        """Return the id of the rate to buy: the chosen one or, if that is too old, the same service in a fresh
-        quote."""
-        if self._ask_once.clock() < shipment.created + RATE_AGE_S:
-            return str(rate["object_id"])
-        quote = self._carriers.quote(
-            shipment.address, shipment.parcels, shipment.contents, shipment.order_id, str(rate["currency"])
-        )
-        for fresh in quote.rates:
-            if _service(fresh) == _service(rate):
-                return str(fresh["object_id"])
-        gone = f"{rate['servicelevel']['name']} is no longer offered to this address."
-        raise Refused(gone, {"errors": {"rate_id": [gone]}})
+    def _is_unsellable(self, shipment: Shipment, rate: dict[str, Any], terms: Terms) -> bool:
+        """Whether the chosen rate need not be asked for: it is too old, or another parcel's, or was refused before, or
+        an operator has set other terms."""
+        refused = self.purchase.refusal is not None and self.purchase.rate_id == rate["object_id"]
+        old = self._ask_once.clock() >= shipment.created + RATE_AGE_S
+        return old or refused or shipment.twin_of is not None or terms != AS_QUOTED
 
 
-def _service(rate: dict[str, Any]) -> tuple[Any, ...]:
-    return carrier_of(str(rate["object_id"])), rate["provider"], rate["servicelevel"]
+def quoted_again(carriers: Carriers, shipment: Shipment, rate: Mapping[str, Any]) -> Quote:
+    """Return a fresh quote for a shipment's parcel. Raises as `Carriers.quote` does."""
+    address, parcels, contents = shipment.address, shipment.parcels, shipment.contents
+    return carriers.quote(address, parcels, contents, shipment.order_id, str(rate["currency"]))
 
 
 class LabelDesk:
@@ -151,22 +162,76 @@ class LabelDesk:
         """The purchase of a shipment's label, which is not claimed yet."""
         return LabelRequest(self._purchases, self._carriers, shipment_id, self._ask_once)
 
-    def buy(self, shipment: Shipment, rate_id: str, key: str) -> dict[str, Any]:
-        """Buy the label of `rate_id`, or return the one that was already bought.
+    def buy(self, shipment: Shipment, rate_id: str, key: str, terms: Terms = AS_QUOTED) -> dict[str, Any]:
+        """Buy the labels of `rate_id`'s service, one per parcel, or return those that were already bought. If one
+        fails, the others are kept, and the same call goes on later.
+
+        Args:
+            terms: what a label may cost that is quoted again.
 
         Raises:
             NotFound: the rate is not one of the shipment's.
             Conflict: the shipment's label was bought at another rate, or was refunded.
-            Refused: the carrier rejects it; nothing was bought.
+            Refused: the carrier rejects it, or asks more than the terms allow; this label was not bought.
             OutcomeUnknown: the carrier was asked and its answer is unknown; the same call finds out later.
             Unavailable: the carrier cannot be reached, or another call is buying; retry later.
         """
-        rate = shipment.rate(rate_id)
-        request = self.request(shipment.object_id)
-        purchase = request.claimed()
-        if not purchase.closed:
-            if purchase.state is not State.BOUGHT:
-                purchase = request.bought(shipment, rate, key)
-            if purchase.rate_id != rate_id:
+        chosen, spent = shipment.rate(rate_id), 0
+        purchases = []
+        for part in self._purchases.parts(shipment):
+            rate = chosen if part is shipment else part.rate_like(chosen)
+            purchase = self._bought(part, rate, key, terms.after(spent))
+            if purchase.closed:
+                raise given_back(shipment.object_id)
+            if purchase.rate_id != rate["object_id"]:
                 raise Conflict(f"The label of shipment {shipment.object_id} is bought already, at another rate.")
-        return purchase.public()
+            purchases.append(purchase)
+            spent += purchase.price or 0
+        return public(shipment.object_id, purchases)
+
+    def offers(self, shipment: Shipment) -> dict[str, Any]:
+        """Return what the missing labels of a shipment would cost now; see `ShippingService.requote`."""
+        parts = self._purchases.parts(shipment)
+        purchases = self._purchases.purchases(parts)
+        left = [part for part, each in zip(parts, purchases, strict=True) if each is None or each.label is None]
+        counts = Counter(part.kind for part in left)
+        samples = {part.kind: part for part in left}.values()
+        before = summed([(counts[each.kind], each.rates) for each in samples])
+        fresh = [(counts[each.kind], quoted_again(self._carriers, each, each.rates[0]).rates) for each in samples]
+        offered = []
+        for rate in summed(fresh):
+            (price, currency), old = price_of(rate), same_service(before, rate)
+            offered.append(
+                {
+                    "service": rate["servicelevel"]["token"],
+                    "description": rate["servicelevel"]["name"],
+                    "carrier": rate["provider"],
+                    "amount": price,
+                    "currency": currency,
+                    "quoted": None if old is None else price_of(old)[0],
+                }
+            )
+        bought = [each for each in purchases if each is not None and each.label is not None]
+        return {
+            "object_id": shipment.object_id,
+            "parcels": len(parts),
+            "bought": len(bought),
+            "spent": sum(each.price or 0 for each in bought),
+            "refusals": [each.refusal for each in purchases if each is not None and each.refusal and not each.label],
+            "offers": offered,
+        }
+
+    def _bought(self, part: Shipment, rate: dict[str, Any], key: str, terms: Terms) -> LabelPurchase:
+        """The purchase of one parcel's label. A rate that the carrier refuses is quoted again, once."""
+        for last in (False, True):
+            request = self.request(part.object_id)
+            purchase = request.claimed()
+            if purchase.closed or purchase.state is State.BOUGHT:
+                return purchase
+            try:
+                return request.bought(part, rate, key, terms)
+            except Refused as refused:
+                if last or request.quoted_again:
+                    raise
+                log.warning("rate refused, quoted again", shipment=part.object_id, said=refused.detail)
+        raise AssertionError("the second round ends above")

@@ -7,16 +7,19 @@ from typing import Any
 
 from chassis.crash_points import crash_point
 from chassis.logs import log
-from contracts.errors import Refused
+from contracts.errors import Refused, ShopError
 from shipping.labels.buy import LabelDesk
 from shipping.rules.carriers import Carriers
 from shipping.rules.purchase import LabelPurchase, LabelRefund
+from shipping.rules.shipment import Shipment
 from shipping.rules.whereabouts import PRE_TRANSIT, UNKNOWN
 from shipping.store.shipments import ShippingStore
 
 POINTS = ("void:refund:begun", "void:refund:asked", "void:refund:done")
 
 FINAL = (LabelRefund.REFUNDED, LabelRefund.USED)
+# The outcome for several labels is the first of these that one of them has.
+WORST = (LabelRefund.USED, LabelRefund.PENDING, LabelRefund.REFUNDED, LabelRefund.NONE)
 
 
 class VoidDesk:
@@ -33,8 +36,25 @@ class VoidDesk:
         self._purchases = purchases
         self._carriers = carriers
 
+    def give_back_all(self, shipment: Shipment) -> dict[str, Any]:
+        """Refund the labels of all parcels of a shipment, as `give_back` does with one. If one fails, the others are
+        refunded all the same.
+
+        Returns:
+            As `give_back`: "used" if any label was used, else "pending" if any refund is, else "refunded".
+        """
+        found, errors = [], []
+        for part in self._purchases.parts(shipment):
+            try:
+                found.append(self.give_back(part.object_id)["status"])
+            except ShopError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return {"object_id": shipment.object_id, "status": next(each.value for each in WORST if each.value in found)}
+
     def give_back(self, shipment_id: str) -> dict[str, Any]:
-        """Refund a shipment's label, unless its parcel has moved. Repeating is safe, and returns the current status.
+        """Refund one parcel's label, unless its parcel has moved. Repeating is safe, and returns the current status.
 
         Returns:
             ``{"object_id": shipment_id, "status"}``, one of `shipping.rules.purchase.LabelRefund`.

@@ -61,18 +61,27 @@ class LabelAudit:
         raise no_such_part(part)
 
     def shipments_with_label(self, shipment_ids: Sequence[str]) -> list[str]:
-        """Return the shipments that have a label which was not refunded (or whose refund the carrier rejected)."""
-        query = sa.select(labels).where(labels.c.shipment_id.in_(list(shipment_ids)))
-        with self._store.database.read() as connection:
-            rows = connection.execute(query.where(labels.c.state == State.BOUGHT.value)).all()
-        return sorted(row.shipment_id for row in rows if row.voided is None or row.refund == LabelRefund.USED.value)
+        """Return the shipments that have a label for each parcel which was not refunded (or whose refund the carrier
+        rejected)."""
+        kept = sa.or_(labels.c.voided.is_(None), labels.c.refund == LabelRefund.USED.value)
+        rows = self._parcels(shipment_ids, sa.and_(labels.c.state == State.BOUGHT.value, kept))
+        return sorted({row.whole for row in rows} - {row.whole for row in rows if not row.holds})
 
     def unreturned(self, shipment_ids: Sequence[str]) -> list[str]:
-        """Return the shipments that have a label without a refund request."""
-        kept = (labels.c.state == State.BOUGHT.value, labels.c.voided.is_(None))
-        query = sa.select(labels.c.shipment_id).where(labels.c.shipment_id.in_(list(shipment_ids)), *kept)
+        """Return the shipments that have a label without a refund request, for any parcel."""
+        rows = self._parcels(shipment_ids, sa.and_(labels.c.state == State.BOUGHT.value, labels.c.voided.is_(None)))
+        return sorted({row.whole for row in rows if row.holds})
+
+    def _parcels(self, shipment_ids: Sequence[str], condition: sa.ColumnElement[bool]) -> Sequence[sa.Row[Any]]:
+        """Return for each parcel of these shipments the whole shipment, and whether the condition holds for its
+        label."""
+        ids = list(shipment_ids)
+        whole = sa.func.coalesce(shipments.c.part_of, shipments.c.object_id).label("whole")
+        holds = sa.func.coalesce(condition, sa.false()).label("holds")
+        query = sa.select(whole, holds).outerjoin(labels, labels.c.shipment_id == shipments.c.object_id)
         with self._store.database.read() as connection:
-            return sorted(connection.execute(query).scalars())
+            of_these = sa.or_(shipments.c.object_id.in_(ids), shipments.c.part_of.in_(ids))
+            return connection.execute(query.where(of_these)).all()
 
     def mend(self, fix: dict[str, Any]) -> str:
         """Do what a difference proposed, if it still applies; return one sentence about what was done.
@@ -105,6 +114,8 @@ class LabelAudit:
             sold.rate_id,
             rate.carrier if rate else row.carrier,
             label=label,
+            price=row.price if asked else None,
+            price_currency=row.price_currency if asked else None,
         )
         self._store.record(bought, now)
         return f"recorded label {sold.id}, tracking number {sold.tracking_number or 'none'}"
@@ -146,8 +157,10 @@ class LabelAudit:
     def _shipment_of(self, sold: Sold) -> Kept | None:
         """Return the shipment that a label without a record of ours was bought for."""
         by_rate = sa.or_(labels.c.asked_rate_id == sold.rate_id, labels.c.rate_id == sold.rate_id)
+        # Equal parcels have the same chosen rate; only the first asks for it.
+        asked_first = sa.case((labels.c.asked_rate_id == sold.rate_id, 0), else_=1)
         with self._store.database.read() as connection:
-            row = connection.execute(_JOINED.where(by_rate).limit(1)).one_or_none()
+            row = connection.execute(_JOINED.where(by_rate).order_by(asked_first).limit(1)).one_or_none()
         if row is not None:
             return _kept(row)
         # The account may also buy labels outside the shop; a label without an order's id is not ours.

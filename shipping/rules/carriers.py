@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from contracts.webhooks import WebhookSource
@@ -19,11 +19,19 @@ def carrier_of(known: str) -> str:
 
 @dataclass(frozen=True)
 class Quote:
-    """The carriers' answer to a shipment: their rates in the public shape, and their remarks."""
+    """The carriers' answer to a shipment.
+
+    Attributes:
+        shipment_id: the carrier's id of it.
+        rates: in the public shape.
+        messages: the carriers' remarks.
+        corrected: the parts of the address that a carrier has corrected, in its terms; only if it was asked for that.
+    """
 
     shipment_id: str
     rates: list[dict[str, Any]]
     messages: list[str]
+    corrected: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,8 @@ class Carriers(Protocol):
         """Ask for the shipping cost. The request is free, so it can be repeated after a lost answer.
 
         Args:
-            address, parcels: in the carrier's terms, as `Address.for_carrier` and `Parcel.public` give them.
+            address, parcels: in the carrier's terms, as `Address.for_carrier` and `Parcel.public` give them. With
+                ``"validate": True`` the carrier may correct the address; one that cannot ignores it.
             contents: the customs declaration for parcels that go abroad, from `shipping.rules.customs.contents`.
             reference: the shop's order id.
             currency: three letters; the rates also state their price in it, if the carriers know it.
@@ -139,7 +148,8 @@ class Carrier(Protocol):
         lists: the labels that the provider has sold, for reconciliation, the newest first: ``sold(number, since)``
             returns a page of `shipping.rules.reconcile.Sold`, and the number of the next page or None; ``one(id)`` and
             ``rate(id)`` return one of them, and the `Rate` that it was bought at, or None. An entry that cannot be read
-            is a `chassis.records.SetAside`.
+            is a `chassis.records.SetAside`. ``charges(since, until)`` returns the `shipping.rules.charges.Charge` of
+            labels between two times (Unix seconds); a provider that charges nothing later need not have it.
     """
 
     carriers: Carriers

@@ -69,6 +69,11 @@ class Parcel:
 
 
 def pack(items: Iterable[Mapping[str, Any]]) -> list[Parcel]:
+    """Return the parcels of `packed` without their contents."""
+    return [parcel for parcel, _ in packed(items)]
+
+
+def packed(items: Iterable[Mapping[str, Any]]) -> list[tuple[Parcel, list[dict[str, Any]]]]:
     """Pack items into few stacks, first fit, without searching for the optimum.
 
     Each unit lies on its largest face, so that a stack grows by the unit's shortest side. The stack is as long and as
@@ -78,11 +83,15 @@ def pack(items: Iterable[Mapping[str, Any]]) -> list[Parcel]:
         items: mappings with ``quantity`` (a whole number of units) and ``package_dimensions`` of one unit (``height``,
             ``length``, ``width`` in inches, ``weight`` in ounces); ``description`` or ``parent`` name it.
 
+    Returns:
+        Each parcel, and its contents: the items, with the quantity that is in this parcel.
+
     Raises:
         InvalidRequest: no items, or one without a positive quantity and four positive numbers.
         Refused: one unit is too heavy or too large for any carrier, or the items need too many parcels.
     """
     stacks: list[Parcel] = []
+    inside: list[list[dict[str, Any]]] = []
     for position, item in enumerate(items):
         name = str(item.get("description") or item.get("parent") or f"item {position + 1}")
         left, unit = _quantity(item, name), _unit(item, name)
@@ -90,16 +99,18 @@ def pack(items: Iterable[Mapping[str, Any]]) -> list[Parcel]:
             taken = min(left, stack.room_for(unit))
             if taken:
                 stacks[index], left = stack.with_more(unit, taken), left - taken
+                inside[index].append({**item, "quantity": taken})
         while left:
             # An oversized unit does not fit the ordinary limit even alone, and gets its own parcel.
             more = min(left - 1, unit.room_for(unit))
             stacks.append(unit.with_more(unit, more))
+            inside.append([{**item, "quantity": 1 + more}])
             left -= 1 + more
             if len(stacks) > MAX_PARCELS:
                 raise _refused(f"This is more than {MAX_PARCELS} parcels, too much for one shipment.")
     if not stacks:
         raise InvalidRequest("There is nothing to ship.", {"errors": {"items": ["at least one item is required"]}})
-    return stacks
+    return list(zip(stacks, inside, strict=True))
 
 
 def _quantity(item: Mapping[str, Any], name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -39,6 +40,9 @@ class LabelPurchase:
         rate_id: the rate chosen in the last attempt; None before the first.
         asked_rate_id: the rate that was requested from the carrier: the chosen one, or its equivalent in a fresh quote.
         carrier: the carrier ("USPS").
+        price, price_currency: what the requested rate costs, in the currency's smallest unit; None before the first
+            attempt, and for labels of the previous release.
+        refusal: why the carrier refused to sell the requested rate; None when it did not.
         tried: Unix seconds at which the last attempt began.
         settled: Unix seconds until which a request that ended without an answer may still be in progress.
         label: the label, once bought.
@@ -58,6 +62,9 @@ class LabelPurchase:
     voided: bool = False
     refund: LabelRefund | None = None
     tracking_status: str | None = None
+    price: int | None = None
+    price_currency: str | None = None
+    refusal: str | None = None
 
     @property
     def unresolved(self) -> bool:
@@ -69,16 +76,35 @@ class LabelPurchase:
         """Whether a refund was requested and not rejected, so that no label exists or will be bought."""
         return self.voided and self.refund is not LabelRefund.USED
 
-    def public(self) -> dict[str, Any]:
-        """Return the label as other services see it. Raises Conflict while none is bought, and when `closed`."""
-        if self.closed:
-            raise Conflict(f"The label of shipment {self.shipment_id} was given back.", {"voided": True})
-        if self.label is None:
-            raise self.missing(self.shipment_id)
-        label = {"label_url": self.label.label_url, "tracking_number": self.label.tracking_number}
-        return {"object_id": self.shipment_id, **label, "carrier": self.carrier, "labels": [label]}
 
-    @staticmethod
-    def missing(shipment_id: str) -> Conflict:
-        """Return the error for a request that needs a label when none is bought."""
-        return Conflict(f"The label of shipment {shipment_id} is not bought yet.")
+def public(shipment_id: str, purchases: Sequence[LabelPurchase | None]) -> dict[str, Any]:
+    """Return a shipment's labels as other services see them.
+
+    Args:
+        purchases: one per parcel, the first parcel's first; None for one that was never requested.
+
+    Raises:
+        Conflict: one is not bought yet; or they were given back (fact ``voided``).
+    """
+    kept = [each for each in purchases if each is not None and each.label is not None and not each.closed]
+    if any(each is not None and each.closed for each in purchases):
+        if not kept:
+            raise given_back(shipment_id)
+    elif len(kept) < len(purchases):
+        raise missing(shipment_id)
+    labels = [
+        {"label_url": each.label.label_url, "tracking_number": each.label.tracking_number}
+        for each in kept
+        if each.label is not None
+    ]
+    return {"object_id": shipment_id, **labels[0], "carrier": kept[0].carrier, "labels": labels}
+
+
+def given_back(shipment_id: str) -> Conflict:
+    """Return the error for a request that needs a label after its refund."""
+    return Conflict(f"The label of shipment {shipment_id} was given back.", {"voided": True})
+
+
+def missing(shipment_id: str) -> Conflict:
+    """Return the error for a request that needs a label when none is bought."""
+    return Conflict(f"The label of shipment {shipment_id} is not bought yet.")

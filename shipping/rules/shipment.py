@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from contracts.contacts import ascii_mail_address
-from contracts.currencies import charge_step, parse_amount
-from contracts.errors import Conflict, InvalidRequest, NotFound
+from contracts.currencies import charge_step, decimal_text, parse_amount
+from contracts.errors import Conflict, InvalidRequest, NotFound, Refused
+from shipping.rules.carriers import carrier_of
 
 # The sort fields of the list of shipments; a leading "-" reverses.
 ORDERS = ("created", "object_id", "name", "city", "state", "country")
@@ -84,8 +85,10 @@ class Shipment:
         address: in the carrier's terms, as `Address.for_carrier` gives it.
         parcels: as `Parcel.public` gives them.
         contents: as `shipping.rules.customs.contents` declares them.
-        rates: the carrier's rates, in the public shape.
-        methods: the shipping methods that an order offers, as `methods` returns them.
+        rates: the carrier's rates, in the public shape; for this parcel alone.
+        methods: the shipping methods that an order offers, as `methods` returns them; for all parcels.
+        part_of, part: for the second and any further parcel: the shipment of the first one, and its number.
+        twin_of: the shipment of an equal parcel, whose rates these are; it needs a quote of its own to be sent.
     """
 
     object_id: str
@@ -97,6 +100,14 @@ class Shipment:
     contents: list[dict[str, Any]]
     rates: list[dict[str, Any]]
     methods: list[dict[str, Any]]
+    part_of: str | None = None
+    part: int | None = None
+    twin_of: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """What equal parcels of a shipment have in common: the shipment of the first of them."""
+        return self.twin_of or self.object_id
 
     def offer(self) -> dict[str, Any]:
         """Return the checkout's view: the shipping methods, and the one that is selected by default."""
@@ -116,6 +127,99 @@ class Shipment:
             if rate["object_id"] == rate_id:
                 return rate
         raise NotFound(f"Shipment {self.object_id} has no rate {rate_id}.")
+
+    def rate_like(self, chosen: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the rate for the service of a rate of the first parcel's.
+
+        Raises:
+            NotFound: there is none.
+        """
+        found = same_service(self.rates, chosen)
+        if found is None:
+            raise NotFound(f"Shipment {self.object_id} has no rate like {chosen['object_id']}.")
+        return found
+
+
+def same_service(rates: Iterable[dict[str, Any]], wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the rate for the service of another rate: the same carrier and service level; None if there is none."""
+    return next((rate for rate in rates if service_of(rate) == service_of(wanted)), None)
+
+
+def service_of(rate: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return what identifies a carrier's service: where the rate comes from, the carrier, and the service's token."""
+    level = rate["servicelevel"]
+    return carrier_of(str(rate["object_id"])), str(rate["provider"]), str(level.get("token") or level.get("name"))
+
+
+def price_of(rate: Mapping[str, Any]) -> tuple[int, str]:
+    """Return what a rate costs the shop, in the smallest unit of the carrier's currency, and that currency.
+
+    Raises ValueError as `smallest_units` does.
+    """
+    currency = str(rate["currency"]).upper()
+    return smallest_units(str(rate["amount"]), currency), currency
+
+
+def price_text(units: int, currency: str) -> str:
+    """Return a price for a person: "7.10 USD"."""
+    return f"{decimal_text(units, currency)} {currency}"
+
+
+def summed(kinds: Sequence[tuple[int, Sequence[Mapping[str, Any]]]]) -> list[dict[str, Any]]:
+    """Return the rates for several parcels together: those of the services that take every parcel.
+
+    Args:
+        kinds: how many parcels there are of each kind, and the rates of one of them. Ids are those of the first kind.
+    """
+    if [count for count, _ in kinds] in ([], [1]):
+        return [dict(rate) for _, rates in kinds for rate in rates]
+    found = []
+    for first in kinds[0][1]:
+        each = [(count, same_service([dict(rate) for rate in rates], first)) for count, rates in kinds]
+        every = [(count, rate) for count, rate in each if rate is not None]
+        if len(every) < len(kinds) or len({(rate["currency"], rate.get("currency_local")) for _, rate in every}) > 1:
+            continue
+        days = [int(rate["estimated_days"]) for _, rate in every if rate.get("estimated_days") is not None]
+        together = {
+            **first,
+            "amount": _total((count, rate["amount"]) for count, rate in every),
+            "estimated_days": max(days) if len(days) == len(every) else None,
+            "attributes": [
+                mark for mark in first["attributes"] if all(mark in rate["attributes"] for _, rate in every)
+            ],
+        }
+        if all(rate.get("amount_local") is not None for _, rate in every):
+            together["amount_local"] = _total((count, rate["amount_local"]) for count, rate in every)
+        found.append(together)
+    return found
+
+
+def _total(amounts: Iterable[tuple[int, str]]) -> str:
+    return str(sum((count * Decimal(amount) for count, amount in amounts), Decimal(0)))
+
+
+# The carrier's names of the parts of an address -> the order's.
+PARTS = {"street1": "line1", "street2": "line2", "city": "city", "state": "state", "zip": "postal_code"}
+
+
+def check_correction(address: Mapping[str, Any], corrected: Mapping[str, str]) -> None:
+    """Refuse an address that the carrier has corrected, with its suggestion.
+
+    Args:
+        address: what was asked for, in the carrier's terms.
+        corrected: the parts that the carrier has changed, in its terms.
+
+    Raises:
+        Refused: with the facts ``errors`` (nested under ``address``) and ``suggestion`` (the whole address in the
+            order's terms).
+    """
+    if not corrected:
+        return
+    errors = {PARTS[part]: [f'is "{text}" in the carrier\'s records'] for part, text in corrected.items()}
+    whole = {name: corrected.get(part, address.get(part)) or None for part, name in PARTS.items()}
+    suggestion = {**whole, "country": address["country"]}
+    said = "The carrier knows this address in another spelling."
+    raise Refused(said, {"errors": {"address": errors}, "suggestion": suggestion})
 
 
 def public_address(address: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ DETOURS = {
 }
 # After these no further news is expected that matters to a shop.
 FINAL = (DELIVERED, RETURNED)
+# In these the carrier has the parcel, or had it.
+WITH_CARRIER = (TRANSIT, DELIVERED, RETURNED, FAILURE)
 
 
 @dataclass(frozen=True)

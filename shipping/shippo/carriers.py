@@ -14,11 +14,13 @@ from chassis.providers.http_session import ProviderSession
 from chassis.records import SetAside, read_each
 from contracts.errors import InvalidRequest, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from shipping.rules.carriers import Label, Quote
+from shipping.rules.customs import Filing, filing, is_declared
 from shipping.rules.shipment import amounts_in
+from shipping.shippo.charges import ShippoCharges
 from shipping.shippo.failures import RETRY_AFTER, asking, buying
 from shipping.shippo.lists import ShippoLists
 from shipping.shippo.records import gathering, leave_unreadable_out
-from shipping.shippo.shapes import messages, public_rate, public_track, rate_id_of
+from shipping.shippo.shapes import corrections, messages, public_rate, public_track, rate_id_of
 
 API_VERSION = "2018-02-08"
 REFERENCE_LENGTH = 100  # Shippo's limit of `metadata`
@@ -41,6 +43,10 @@ GIVEN_BACK = {
     components.RefundStatus.QUEUED: "pending",
     components.RefundStatus.PENDING: "pending",
     components.RefundStatus.ERROR: "used",
+}
+EXEMPTIONS = {
+    Filing.CANADA: components.CustomsDeclarationEelPfcEnum.NOEEI_30_36,
+    Filing.LOW_VALUE: components.CustomsDeclarationEelPfcEnum.NOEEI_30_37_A,
 }
 PENDING_SHIPMENT = (components.ShipmentStatus.QUEUED, components.ShipmentStatus.WAITING)
 
@@ -70,32 +76,32 @@ class ShippoCarriers:
         self.longest_call = connect + read
         self.longest_answer = read
         # The SDK has no timeout and ignores proxies and certificate bundles; the session handles these.
-        self._shippo = Shippo(
-            key, server_url=base, client=ProviderSession(connect, read, "Shippo"), shippo_api_version=API_VERSION
-        )
+        session = ProviderSession(connect, read, "Shippo")
+        self._shippo = Shippo(key, server_url=base, client=session, shippo_api_version=API_VERSION)
+        self._charges = ShippoCharges(session, key, base, API_VERSION)
         leave_unreadable_out(self._shippo)
 
     @property
     def lists(self) -> ShippoLists:
         """The labels that Shippo has sold, including those without a record of ours."""
-        return ShippoLists(self._shippo)
+        return ShippoLists(self._shippo, self._charges)
 
     def quote(
         self,
-        address: Mapping[str, str | None],
+        address: Mapping[str, Any],
         parcels: Sequence[Mapping[str, str]],
         contents: Sequence[Mapping[str, Any]],
         reference: str,
         currency: str,
     ) -> Quote:
         """See the port."""
-        abroad = str(address["country"]).upper() != self._ship_from["country"].upper()
+        declared = contents and is_declared(address, self._ship_from)
         request = components.ShipmentCreateRequest(
             address_from=_address(self._ship_from),
             address_to=_address(address),
             parcels=[components.ParcelCreateRequest(**parcel) for parcel in parcels],  # type: ignore[arg-type]  # units as text
             metadata=reference[:REFERENCE_LENGTH],
-            customs_declaration=_declaration(contents, self._ship_from, address) if abroad and contents else None,
+            customs_declaration=_declaration(contents, self._ship_from, address) if declared else None,
             async_=False,
         )
         with asking("shipments.create"), gathering() as aside:
@@ -115,7 +121,7 @@ class ShippoCarriers:
             raise Refused("No carrier takes this shipment: " + " ".join(remarks), {"errors": {"address": remarks}})
         if not any(amounts_in(rate, currency) for rate in rates):
             rates = self._converted(shipment.object_id, currency)
-        return Quote(shipment.object_id, rates, remarks)
+        return Quote(shipment.object_id, rates, remarks, corrections(address, shipment.address_to))
 
     def _converted(self, shipment_id: str, currency: str) -> list[dict[str, Any]]:
         """Return a shipment's rates in a currency in which no carrier quoted; none if Shippo does not convert to it.
@@ -245,19 +251,17 @@ def _declaration(
         components.CustomsItemCreateRequest(origin_country=ship_from["country"], **each)
         for each in contents
     ]
-    exemption = components.CustomsDeclarationEelPfcEnum
     return components.CustomsDeclarationCreateRequest(
         certify=True,
         certify_signer=ship_from["name"],
         contents_type=components.CustomsDeclarationContentsTypeEnum.MERCHANDISE,
         non_delivery_option=components.CustomsDeclarationNonDeliveryOptionEnum.RETURN,
-        # USPS requires the exemption code under which no export filing is made: to Canada, or below $2500 per kind of
-        # goods.
-        eel_pfc=exemption.NOEEI_30_36 if address["country"] == "CA" else exemption.NOEEI_30_37_A,
+        # USPS requires the exemption under which no export is filed.
+        eel_pfc=EXEMPTIONS.get(filing(address, ship_from)),
         items=items,
     )
 
 
-def _address(given: Mapping[str, str | None]) -> components.AddressCreateRequest:
+def _address(given: Mapping[str, Any]) -> components.AddressCreateRequest:
     named = {field: value for field, value in given.items() if value}
-    return components.AddressCreateRequest(**named)  # type: ignore[arg-type]  # all of them are texts
+    return components.AddressCreateRequest(**named)

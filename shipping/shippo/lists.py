@@ -10,6 +10,7 @@ from shippo.models import components, operations
 from chassis.records import SetAside, Unreadable, read_one
 from contracts.errors import NotFound
 from shipping.rules.reconcile import FAILED, KEPT, PENDING, QUEUED, REFUNDED, SOLD, Rate, Sold
+from shipping.shippo.charges import ShippoCharges
 from shipping.shippo.failures import asking
 from shipping.shippo.records import gathering
 from shipping.shippo.shapes import rate_id_of
@@ -32,10 +33,12 @@ class ShippoLists:
 
     Args:
         shippo: the SDK's client.
+        charges: reads the invoices.
     """
 
-    def __init__(self, shippo: Shippo) -> None:
+    def __init__(self, shippo: Shippo, charges: ShippoCharges) -> None:
         self._shippo = shippo
+        self.charges = charges.between
 
     def sold(self, number: int, since: float) -> tuple[list[Sold | SetAside], int | None]:
         """Return page `number` (from 1) of the labels bought since then (Unix seconds), and the number of the next

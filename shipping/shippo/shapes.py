@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP
 from typing import Any
@@ -48,6 +48,26 @@ def public_track(track: components.Track) -> dict[str, Any]:
         "tracking_status": _tracking_status(track.tracking_status) if track.tracking_status else None,
         "tracking_history": read_each("step of a parcel at Shippo", track.tracking_history, _tracking_status)[0],
     }
+
+
+def corrections(given: Mapping[str, Any], cleaned: components.Address) -> dict[str, str]:
+    """Return the parts of an address that Shippo's validation has corrected, not those that it only spells in its way.
+
+    Messages of the type `address_correction` say that it did:
+    https://docs.goshippo.com/docs/addresses/addressvalidation/
+    """
+    results = cleaned.validation_results
+    if results is None or not results.is_valid:
+        return {}
+    if not any(message.type == "address_correction" for message in results.messages or []):
+        return {}
+    parts = {part: getattr(cleaned, part) or "" for part in ("street1", "street2", "city", "state", "zip")}
+    return {part: text for part, text in parts.items() if _plain(part, text) != _plain(part, given.get(part) or "")}
+
+
+def _plain(part: str, text: str) -> str:
+    words = " ".join(text.replace(".", " ").replace(",", " ").split()).casefold()
+    return words[:5] if part == "zip" else words  # the last four digits of a ZIP code are an addition
 
 
 def rate_id_of(transaction: components.Transaction) -> str | None:

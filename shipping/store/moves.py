@@ -1,17 +1,18 @@
-"""Where the parcels are, and the feed of their steps. The steps are numbered in commit order, so that a reader who has
-seen a number has seen all smaller ones."""
+"""Where the parcels are, and the feed of their steps."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 
 from chassis.clock import asked_before
 from chassis.db.engine import Database, plain
+from chassis.db.feed import Feed
 from shipping.rules.purchase import LabelRefund
-from shipping.rules.whereabouts import FINAL, Whereabouts
-from shipping.store.tables import labels, move_counter, moves
+from shipping.rules.whereabouts import FINAL, WITH_CARRIER, Whereabouts
+from shipping.store.tables import labels, move_counter, moves, shipments
 
 # A parcel that has not arrived after this time is not tracked any more (seconds).
 LOST_AFTER_S = 90 * 86400.0
@@ -26,6 +27,7 @@ class Moves:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._feed = Feed(database, moves, move_counter)
 
     def record(self, tracking_number: str, where: Whereabouts, now: float) -> bool:
         """Record the carrier's report on a parcel; return whether the parcel is ours and the report is news.
@@ -43,23 +45,39 @@ class Moves:
             if where.status in FINAL:
                 values["polled"] = None
             connection.execute(sa.update(labels).where(labels.c.shipment_id == row.shipment_id).values(**values))
-            # The counter's row stays locked until commit, so the next number is assigned after that.
-            connection.execute(sa.update(move_counter).values(last=move_counter.c.last + 1))
-            step = {
-                "seq": connection.execute(sa.select(move_counter.c.last)).scalar_one(),
-                "shipment_id": row.shipment_id,
-                "tracking_number": tracking_number,
-                "status": where.status,
-                "at": where.at or now,
-            }
-            connection.execute(sa.insert(moves).values(step))
+            step = {"shipment_id": row.shipment_id, "tracking_number": tracking_number, "status": where.status}
+            self._feed.add(connection, **step, at=where.at or now)
         return True
 
     def after(self, seq: int, limit: int) -> list[dict[str, Any]]:
-        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at"}]``."""
+        """Return the steps after a number: ``[{"seq", "shipment_id", "tracking_number", "status", "at", "whole"}]``, as
+        `ShippingService.movements` describes them. Raises as `Feed.after` does."""
+        steps = self._feed.after(seq, limit)
         with self._database.read() as connection:
-            query = sa.select(moves).where(moves.c.seq > seq).order_by(moves.c.seq).limit(limit)
-            return [plain(row) for row in connection.execute(query).mappings()]
+            wholes = self._wholes(connection, {step["shipment_id"] for step in steps})
+            for step in steps:
+                step["shipment_id"] = wholes.get(step["shipment_id"], step["shipment_id"])
+            waits = self._waiting(connection, {step["shipment_id"] for step in steps})
+        return [{**step, "whole": step["shipment_id"] not in waits} for step in steps]
+
+    @staticmethod
+    def _wholes(connection: sa.Connection, shipment_ids: Collection[str]) -> dict[str, str]:
+        """Return those of these shipments that are part of another one, and that one."""
+        part = shipments.c.part_of
+        query = sa.select(shipments.c.object_id, part).where(shipments.c.object_id.in_(shipment_ids), part.is_not(None))
+        return {row.object_id: row.part_of for row in connection.execute(query)}
+
+    @staticmethod
+    def _waiting(connection: sa.Connection, shipment_ids: Collection[str]) -> set[str]:
+        """Return those of these shipments of which the carrier does not have every parcel."""
+        parcel = sa.func.coalesce(shipments.c.part_of, shipments.c.object_id)
+        with_it = sa.func.coalesce(labels.c.tracking_status.in_(WITH_CARRIER), sa.false())
+        query = (
+            sa.select(parcel)
+            .outerjoin(labels, labels.c.shipment_id == shipments.c.object_id)
+            .where(sa.or_(shipments.c.object_id.in_(shipment_ids), shipments.c.part_of.in_(shipment_ids)), ~with_it)
+        )
+        return set(connection.execute(query).scalars())
 
     def due(self, now: float, every: float, limit: int) -> list[dict[str, Any]]:
         """Claim labels that Shippo was not asked about for this many seconds, the longest first.

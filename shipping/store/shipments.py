@@ -17,6 +17,7 @@ from shipping.rules.carriers import Label
 from shipping.rules.purchase import LabelPurchase, LabelRefund, State
 from shipping.rules.shipment import Shipment
 from shipping.rules.whereabouts import FINAL
+from shipping.store.charges import Charges
 from shipping.store.lookups import Lookups
 from shipping.store.moves import Moves
 from shipping.store.tables import labels, shipments
@@ -38,6 +39,7 @@ class ShippingStore:
         inbox: events from Shippo.
         moves: where the parcels are.
         lookups: Shippo's recent answers.
+        charges: what labels cost in the end.
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,14 +48,36 @@ class ShippingStore:
         self.inbox = Inbox(database)
         self.moves = Moves(database)
         self.lookups = Lookups(database)
+        self.charges = Charges(database)
 
-    def add(self, shipment: Shipment) -> Shipment:
-        """Store a shipment, and return the first one that was stored under its key."""
+    def add(self, shipment: Shipment, *further: Shipment) -> Shipment:
+        """Store a shipment with the shipments of its further parcels, and return the first one that was stored under
+        its key."""
+        with self.database.write() as connection:
+            self._insert(connection, shipment)
+            stored = _shipment(connection.execute(sa.select(shipments).where(shipments.c.key == shipment.key)).one())
+            if stored.object_id == shipment.object_id:
+                for each in further:
+                    self._insert(connection, each)
+        return stored
+
+    def _insert(self, connection: sa.Connection, shipment: Shipment) -> None:
         sortable = {name: (shipment.address.get(name) or "").lower() for name in ("name", "city", "state", "country")}
         row = {**{name: getattr(shipment, name) for name in Shipment.__dataclass_fields__}, **sortable}
-        with self.database.write() as connection:
-            connection.execute(insert(connection, shipments).values(row).on_conflict_do_nothing(index_elements=["key"]))
-            return _shipment(connection.execute(sa.select(shipments).where(shipments.c.key == shipment.key)).one())
+        connection.execute(insert(connection, shipments).values(row).on_conflict_do_nothing(index_elements=["key"]))
+
+    def parts(self, shipment: Shipment) -> list[Shipment]:
+        """Return the shipments of all parcels, that of the first parcel first."""
+        query = sa.select(shipments).where(shipments.c.part_of == shipment.object_id).order_by(shipments.c.part)
+        with self.database.read() as connection:
+            return [shipment, *map(_shipment, connection.execute(query).all())]
+
+    def purchases(self, parts: Sequence[Shipment]) -> list[LabelPurchase | None]:
+        """Return the current purchase of the label of each of these shipments, or None."""
+        query = sa.select(labels).where(labels.c.shipment_id.in_([each.object_id for each in parts]))
+        with self.database.read() as connection:
+            found = {row.shipment_id: _purchase(row) for row in connection.execute(query).all()}
+        return [found.get(each.object_id) for each in parts]
 
     def by_key(self, key: str) -> Shipment | None:
         """Return the shipment created under a caller's key, or None."""
@@ -78,7 +102,7 @@ class ShippingStore:
         order = f"{'-' if backwards else ''}{field}"
         start = place(after, order, float if field == "created" else str)
         by, by_id = shipments.c[field], shipments.c.object_id
-        query = sa.select(shipments).limit(limit + 1)
+        query = sa.select(shipments).where(shipments.c.part_of.is_(None)).limit(limit + 1)
         query = query.order_by(by.desc(), by_id.desc()) if backwards else query.order_by(by, by_id)
         with self.database.read() as connection:
             last: Any = None
@@ -127,6 +151,9 @@ class ShippingStore:
                 asked_rate_id=asked.asked_rate_id,
                 carrier=asked.carrier,
                 key=key,
+                price=asked.price,
+                price_currency=asked.price_currency,
+                refusal=None,
                 tried=asked.tried,
                 settled=0.0,
                 **self._claims.new(until, claim),
@@ -142,10 +169,18 @@ class ShippingStore:
         """Whether others still consider this process alive; checked before any action that no key protects."""
         return self.database.heartbeat.fresh
 
-    def end(self, shipment_id: str, claim: str, state: State, settled: float | None = None) -> None:
-        """Record the progress, and release the claim; if it cannot be written now, the write is deferred."""
-        when = {} if settled is None else {"settled": settled}
-        self._claims.release(shipment_id, claim, _OPEN, state=state.value, **when)
+    def end(
+        self, shipment_id: str, claim: str, state: State, settled: float | None = None, refusal: str | None = None
+    ) -> None:
+        """Record the progress, and release the claim; if it cannot be written now, the write is deferred.
+
+        Args:
+            refusal: why the carrier refused to sell the requested rate; None leaves the record as it is.
+        """
+        more: dict[str, Any] = {} if settled is None else {"settled": settled}
+        if refusal is not None:
+            more["refusal"] = refusal
+        self._claims.release(shipment_id, claim, _OPEN, state=state.value, **more)
 
     def refunded(self, shipment_id: str, claim: str, refund: LabelRefund | None) -> None:
         """Record the outcome of the refund (None: none yet), and release the claim; if it cannot be written now, the
@@ -196,6 +231,8 @@ class ShippingStore:
             "transaction_id": label.transaction_id,
             "label_url": label.label_url,
             "tracking_number": label.tracking_number,
+            "price": purchase.price,
+            "price_currency": purchase.price_currency,
             "bought": now,
             "polled": now if label.tracking_number else None,
         }
@@ -257,4 +294,7 @@ def _purchase(row: sa.Row[Any]) -> LabelPurchase:
         voided=row.voided is not None,
         refund=LabelRefund(row.refund) if row.refund else None,
         tracking_status=row.tracking_status,
+        price=row.price,
+        price_currency=row.price_currency,
+        refusal=row.refusal,
     )

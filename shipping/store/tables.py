@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from chassis.db.feed import counter_table
+
 metadata = sa.MetaData()
 
 # Compared byte by byte on both databases, so that a page continues where the last one ended.
@@ -26,7 +28,12 @@ shipments = sa.Table(
     sa.Column("contents", sa.JSON, nullable=False),
     sa.Column("rates", sa.JSON, nullable=False),
     sa.Column("methods", sa.JSON, nullable=False),
+    # Of the second and any further parcel; see `shipping.rules.shipment.Shipment`.
+    sa.Column("part_of", Text),
+    sa.Column("part", sa.Integer),
+    sa.Column("twin_of", Text),
 )
+sa.Index("shipments_part_of", shipments.c.part_of)
 sa.Index("shipments_created", shipments.c.created, shipments.c.object_id)
 
 labels = sa.Table(
@@ -48,6 +55,10 @@ labels = sa.Table(
     sa.Column("label_url", sa.Text),
     sa.Column("tracking_number", sa.Text),
     sa.Column("bought", sa.Double),
+    # What it costs, in the currency's smallest unit, and why the carrier refused to sell the rate that was asked for.
+    sa.Column("price", sa.BigInteger),
+    sa.Column("price_currency", sa.Text),
+    sa.Column("refusal", sa.Text),
     # When its refund was requested, and Shippo's answer to that; see `shipping.labels.buy.LabelPurchase`.
     sa.Column("voided", sa.Double),
     sa.Column("refund", sa.Text),
@@ -61,6 +72,20 @@ sa.Index("labels_tracking_number", labels.c.tracking_number)
 sa.Index("labels_polled", labels.c.polled)
 sa.Index("labels_voided", labels.c.voided)
 
+# The items of the carriers' invoices that are for labels; see `shipping.rules.charges.Charge`.
+charges = sa.Table(
+    "charges",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("created", sa.Double, nullable=False),
+)
+sa.Index("charges_transaction", charges.c.transaction_id)
+sa.Index("charges_created", charges.c.created)
+
 # Each step of each parcel, in commit order.
 moves = sa.Table(
     "moves",
@@ -72,13 +97,7 @@ moves = sa.Table(
     sa.Column("at", sa.Double, nullable=False),
 )
 
-# One row. Every step locks it until commit, so that no number becomes visible before all smaller ones.
-move_counter = sa.Table(
-    "move_counter",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("last", sa.BigInteger, nullable=False),
-)
+move_counter = counter_table("move_counter", metadata)
 
 # Recent questions to Shippo and its answers; see `shipping.store.lookups`.
 lookups = sa.Table(

@@ -81,7 +81,7 @@ export default async function checkout({ signal, go }) {
   form.addEventListener("input", () => shop.store("customer", values()));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    busy(submit, order);
+    busy(submit, () => order());
   });
 
   function mark(errors) {
@@ -96,7 +96,7 @@ export default async function checkout({ signal, go }) {
     return first !== undefined;
   }
 
-  async function order() {
+  async function order(keepAddress = false) {
     clear(outcome, submit);
     const given = values();
     const missing = FIELDS.filter((each) => each.missing && !given[each.name]);
@@ -104,7 +104,8 @@ export default async function checkout({ signal, go }) {
     const address = Object.fromEntries(OF_ADDRESS.filter((name) => given[name]).map((name) => [name, given[name]]));
     const phone = given.phone.replace(/[\s().-]/g, "");
     try {
-      const made = await shop.checkout({ email: given.email, name: given.name, phone, address });
+      const kept = keepAddress ? { keep_address: true } : {};
+      const made = await shop.checkout({ email: given.email, name: given.name, phone, address, ...kept });
       if (!signal.aborted) await go(`/checkout/${made.id}/delivery`);
     } catch (error) {
       const { address: nested, ...others } = error.errors ?? {};
@@ -113,14 +114,29 @@ export default async function checkout({ signal, go }) {
           .filter(([name]) => control(name))
           .map(([name, said]) => [name, plain(said)]),
       );
-      if (!mark(found)) {
+      const marked = mark(found);
+      if (error.suggestion) fill(outcome, suggestionBox(error));
+      else if (!marked) {
         const toCart =
           error.status === 409 &&
           !error.retryAfter &&
           link("/cart", { class: "button quiet small" }, "Change the cart");
-        fill(outcome, problemBox(error, { again: () => busy(submit, order), more: [toCart] }));
+        fill(outcome, problemBox(error, { again: () => busy(submit, () => order(keepAddress)), more: [toCart] }));
       }
     }
+  }
+
+  function suggestionBox({ detail, suggestion }) {
+    const shown = OF_ADDRESS.map((name) => suggestion[name]).filter(Boolean);
+    const use = h("button.button.small", { type: "button" }, "Use the suggested address");
+    const keep = h("button.button.quiet.small", { type: "button" }, "Keep my address");
+    use.addEventListener("click", () => {
+      for (const name of OF_ADDRESS) control(name).value = suggestion[name] ?? "";
+      shop.store("customer", values());
+      busy(submit, () => order());
+    });
+    keep.addEventListener("click", () => busy(submit, () => order(true)));
+    return h("div.note.bad", { role: "alert" }, h("p", null, `${detail} It suggests: ${shown.join(", ")}.`), use, keep);
   }
 
   const example = h("button.button.quiet.small", { type: "button" }, "Use the example address");

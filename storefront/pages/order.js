@@ -20,6 +20,8 @@ const STAGES = [
   ["With the carrier", "TRANSIT"],
   ["Delivered", "DELIVERED"],
 ];
+// The states of a dispute in which the shopper's bank has decided.
+const DECIDED = ["won", "lost", "warning_closed", "prevented"];
 const TITLES = {
   created: "This order is not paid yet",
   paid: "Your order",
@@ -62,6 +64,9 @@ export default async function orderPage({ id, query, signal, announce }) {
             ),
           )
         : h("div.list-head", null, h("h1", null, TITLES[order.status] ?? "Your order"), h("p.found", null, order.id)),
+      order.dispute &&
+        !DECIDED.includes(order.dispute.status) &&
+        h("p.note.hint-note", null, "Your bank has asked us about this payment, and will decide about it."),
       order.status === "created" &&
         h("p.actions", null, link(`/checkout/${id}/payment`, { class: "button" }, "Pay now")),
       h(
@@ -200,7 +205,8 @@ function messages(order) {
   const say = (message, what, to) => {
     const code = message?.["status code"];
     if (!to || code === "not sent") return null;
-    if (code === "failed") return `${what} could not be delivered to ${to}.`;
+    const lost = code === "failed" || ["failed", "bounced"].includes(message?.status);
+    if (lost) return `${what} could not be delivered to ${to}.`;
     return code && code !== "queued" ? `${what} was sent to ${to}.` : `${what} goes to ${to}.`;
   };
   const said = [

@@ -119,6 +119,20 @@ def test_wrong_field_is_named_at_the_field(shopper: Shopper) -> None:
     assert shopper.path == "/checkout"
 
 
+@pytest.mark.parametrize("choice", ["Use the suggested address", "Keep my address"])
+def test_misspelt_address_is_suggested_and_chosen(shopper: Shopper, choice: str) -> None:
+    shopper.put_into_cart(shopper.product())
+    shopper.open("/checkout")
+    shopper.press("Use the example address")
+    city = shopper.page.get_by_label("City")
+    city.fill("San Jse")
+    shopper.press("Continue to delivery")
+    expect(shopper.page.get_by_role("alert")).to_contain_text("It suggests: 1092 Indian Summer Ct, San Jose, CA, 95122")
+    expect(city).to_have_attribute("aria-invalid", "true")
+    shopper.press(choice)
+    expect(shopper.heading("How should it travel?")).to_be_visible()
+
+
 def test_cart_is_changed_and_emptied(shopper: Shopper) -> None:
     first, second = shopper.product(), shopper.product()
     shopper.put_into_cart(first)

@@ -139,7 +139,7 @@ TAX_KEY = Sabotage(
     "the key of a tax transaction",
     "cart/stripe/payments.py",
     "cart",
-    (('ask(client, {"idempotency_key": key})', "ask(client, {})"),),
+    (("lambda options: ask(self._stripe, options), key", "lambda options: ask(self._stripe, {}), key"),),
 )
 OUTBOX = Sabotage(
     "the outbox",

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from shippo.models import components
 
-from cart.refunds import watch as refund_watch
+from cart.refunds.watch import CURSOR
+from cart.watch import WATCH_INTERVAL_S
 from launcher.shop import Shop
 from tests.e2e.journeys.operated import GIVEN_UP, RECONCILE, Operated
 from tests.e2e.journeys.shop import Shopper, Storefront, eventually, unique
@@ -61,7 +62,7 @@ class Books(Operated):
 
     def looked_for_refunds(self) -> int | None:
         """When the shop last asked Stripe for refunds made elsewhere (Unix seconds)."""
-        seen: int | None = self.read("cart", "SELECT MAX(seen) FROM cursors WHERE name = ?", refund_watch.CURSOR)
+        seen: int | None = self.read("cart", "SELECT MAX(seen) FROM cursors WHERE name = ?", CURSOR)
         return seen
 
     def payment(self, order_id: str) -> str:
@@ -181,7 +182,7 @@ def test_differences_are_reported_and_safe_ones_repaired(books: Books) -> None:
     # A refund in Stripe's dashboard. The shop asks for such refunds each minute; the last time must be just past.
     returned = books.paid()
     asked = books.looked_for_refunds()
-    eventually(lambda: books.looked_for_refunds() != asked, 2 * refund_watch.WATCH_INTERVAL_S)
+    eventually(lambda: books.looked_for_refunds() != asked, 2 * WATCH_INTERVAL_S)
     books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(returned["id"])})
     wanted[f"refund unknown here: {returned['id']}"] = [
         "paid",
@@ -245,6 +246,8 @@ def test_failing_provider_breaks_off_the_comparison(books: Books) -> None:
 
 def test_failed_tasks_are_listed_and_replayed(books: Books) -> None:
     assert books.operate(GIVEN_UP, "replay", "--all")[0] == 0  # tasks that other journeys left behind
+    for row in books.call("cart", "attention", 1000):
+        books.call("cart", "dismiss", row["order_id"], row["kind"], row["about"])
     order, key = books.paid(), ""
     for kind in ("email", "sms"):
         key = f"{order['id']}:{kind}"

@@ -98,7 +98,7 @@ ORDER = {
     *("id", "object", "amount", "amount_returned", "application", "application_fee", "charge", "created", "currency"),
     *("customer", "email", "items", "livemode", "metadata", "returns", "selected_shipping_method", "shipping"),
     *("shipping_methods", "status", "status_transitions", "updated", "upstream_id"),
-    "status_url",
+    *("status_url", "dispute", "payment"),
 }
 RATE = {
     *("object_id", "arrives_by", "zone", "object_owner", "provider_image_200", "currency_local", "attributes"),

@@ -278,6 +278,7 @@ def test_attempts_are_forgotten_after_a_day(shop: Shop) -> None:
     decline(shop)
     start_hold(shop)
     shop.now += card_attempts.ATTEMPTS_KEPT_S + 1
+    shop.purchase.resume("or_1")
     shop.store.attempts.forget()
     with shop.database.read() as connection:
         for table in ("card_attempts", "bank_holds"):

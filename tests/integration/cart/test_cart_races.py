@@ -19,7 +19,7 @@ from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import Settlement
 from cart.refunds.refund import Refunds
-from cart.rules.order import CANCELED, CONFIRMING, CREATED, PAID, RETURNED
+from cart.rules.order import CANCELED, CONFIRMING, CREATED, FULFILLED, PAID, RETURNED
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from contracts.errors import Conflict, InvalidRequest, ShopError
@@ -294,8 +294,10 @@ def test_parallel_copies_fulfill_an_order_once(copies: Copies) -> None:
     order_id = copies.one.order()
     copies.one.purchase.pay(order_id, None, "tok_visa")
     shipment = copies.one.store.orders.get(order_id).shipment
-    results = copies.at_once(*[lambda copy: Parcels(copy.store, None).fulfill(0, 7, [shipment])] * 6)
-    assert sorted(results) == [[]] * 5 + [[order_id]]
+    move = {"seq": 7, "shipment_id": shipment, "status": "TRANSIT"}
+    results = copies.at_once(*[lambda copy: Parcels(copy.store, None).record(0, [move])] * 6)
+    assert sorted(results) == [False] * 5 + [True]
+    assert copies.one.store.orders.get(order_id).status == FULFILLED
     assert {copy.store.positions.get("parcels") for copy in copies.all} == {7}
 
 

@@ -10,6 +10,7 @@ import pytest
 from cart.deliveries import outbox
 from cart.payment import cancel, pay, settlement, steps
 from cart.refunds import refund
+from cart.rules.attention import DISPUTE
 from cart.rules.order import CANCELED, CANCELING, CREATED, PAID, PAYING, RETURNED
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import OPEN, SUCCEEDED
@@ -21,7 +22,8 @@ AMOUNT = 100 + 120 + 346
 MODULES = (pay, steps, settlement, outbox, cancel, refund)
 POINTS = (*steps.POINTS, *outbox.POINTS, *refund.POINTS)
 CANCEL = steps.points("cancel", steps.CANCEL)
-PAY = [point for point in steps.points("pay", steps.PAY) if ":undo:" not in point]
+PROCESSING = [point for point in POINTS if ":processing:" in point]
+PAY = [point for point in steps.points("pay", steps.PAY) if ":undo:" not in point and point not in PROCESSING]
 AFTER_PAYING = [point for point in outbox.POINTS if point.split(":")[1] in ("label", "email", "sms", "tax")]
 UNDO = [point for point in POINTS if point.split(":")[1] in ("undo", "release")]
 REFUND = [
@@ -125,6 +127,27 @@ def test_repeated_payment_does_not_wait_for_the_completer(shop: Shop, reaper: Re
     assert (len(shop.bank.charges), shop.shelf.left, shop.redeemed) == (1, 7, 1)
 
 
+@pytest.mark.parametrize("point", PROCESSING)
+def test_payment_killed_while_the_bank_accepts_it_waits(shop: Shop, reaper: Reaper, point: str) -> None:
+    offer = {"sku": "sku_bone", "name": "", "inventory": {"type": "infinite"}}
+    shop.store.carts.add("cart_1", "prod_bone", offer, 3, "k")
+    reaper.point = point
+    shop.bank.mood = "process"
+    with pytest.raises(Killed):
+        pays(shop)
+    shop.dies()
+    for order_id in shop.store.orders.stalled():
+        shop.purchase.resume(order_id)
+    assert (shop.order.processing, shop.shelf.left, shop.redeemed) == (True, 7, 1)
+    assert [item["quantity"] for item in shop.store.carts.items("cart_1")] == [1]
+    assert shop.pay().processing
+    shop.bank.take("pi_1")
+    shop.purchase.look_now("pi_1")
+    completes(shop)
+    assert (shop.order.status, len(shop.bank.charges), shop.shelf.left) == (PAID, 1, 7)
+    assert len(shop.postman.mails) == 1
+
+
 @pytest.mark.parametrize("point", UNDO)
 def test_payment_killed_after_a_decline_is_undone(shop: Shop, reaper: Reaper, point: str) -> None:
     reaper.point = point
@@ -211,14 +234,20 @@ def test_every_crash_point_is_unique_and_reached(shop: Shop, reaper: Reaper) -> 
     with pytest.raises(PaymentDeclined):
         shop.purchase.pay("or_2", "cart_1", "tok_visa")
     shop.cancellation.cancel("or_2", "cart_1")
+    shop.store.orders.place(other("or_3"), "key 3")
+    shop.bank.mood = "process"
+    shop.purchase.pay("or_3", "cart_1", "pm_bank")
+    with shop.store.write():
+        shop.store.attention.open("or_1", DISPUTE, "du_1", "fraudulent")
+    shop.deliver()
     assert set(reaper.reached) == set(POINTS)
 
 
-def other() -> Any:
+def other(order_id: str = "or_2") -> Any:
     from tests.unit.cart.test_order import placed
 
     order = placed()
-    order.id = "or_2"
+    order.id = order_id
     return order
 
 

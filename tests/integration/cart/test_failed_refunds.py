@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from cart.deliveries.parcels import Parcels
-from cart.refunds.watch import MONTH_S, RefundWatch
+from cart.refunds.watch import RefundWatch
 from cart.rules.attention import REFUND
 from cart.rules.order import FULFILLED, PAID, RETURNED
 from cart.rules.public_order import render
+from cart.watch import MONTH_S
 from contracts.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from tests.integration.cart.test_completer import Feed
 from tests.integration.cart.test_refund import AMOUNT, Listed

@@ -22,7 +22,8 @@ def mend(shop: Shop, do: str, order: str = "or_1", **fix: Any) -> str:
         flow.resume(order_id)
 
     books = AuditBooks(shop.store)
-    mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, shop.refunds.refresh_refunds)
+    refunded, disputed = shop.refunds.refresh_refunds, shop.disputes.refresh
+    mending = Mending(shop.store, books, shop.purchase, shop.outbox, resume, refunded, disputed)
     return mending.mend({"do": do, "order": order, **fix})
 
 

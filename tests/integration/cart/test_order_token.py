@@ -38,7 +38,7 @@ def cart(store: CartStore) -> Any:
     return worker_factory(
         CartService,
         store=store,
-        settings=SimpleNamespace(public_url=URL, rpc_timeout=1.0, operator_email=""),
+        settings=SimpleNamespace(public_url=URL, rpc_timeout=1.0, operator_email="", dispute_holds_label=True),
         provider={"stripe": SimpleNamespace(payments=SimpleNamespace(live=False))},
     )
 
@@ -182,7 +182,7 @@ def test_an_order_shows_its_deliveries_and_a_list_does_not(cart: Any, store: Car
         cart.order("or_1")
     with counted(store) as list_statements:
         page = cart.orders()["data"]
-    assert (len(alone_statements), len(page), len(list_statements)) == (2, 2, 2)
+    assert (len(alone_statements), len(page), len(list_statements)) == (3, 2, 2)
     assert not any(name in order for order in page for name in alone)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from cart.deliveries import outbox
+from cart.deliveries.parcels import Parcels
 from cart.rules.order import FULFILLED, PAID, RETURNED, Order
 from chassis import deadline
 from chassis.work import tasks
-from contracts.errors import InvalidRequest, OutcomeUnknown, Refused, Unavailable
+from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, Unavailable
 from tests.integration.cart.till import Shop
 
 
@@ -318,3 +319,43 @@ def test_refused_label_is_listed_and_can_be_replayed(shop: Shop) -> None:
     assert shop.store.deliveries.again("or_1:label") == ["or_1:label"]
     shop.outbox.deliver("or_1:label")
     assert shop.outbox.outcome("or_1")["label_url"] == "http://labels/or_1:label"
+
+
+def test_label_given_up_is_bought_on_an_operators_terms(shop: Shop) -> None:
+    shop.carrier.failing = Refused("Ground costs 7.10 USD by now.", {"permanent": True})
+    shop.pay()
+    with pytest.raises(Conflict, match="given up"):
+        shop.outbox.buy_label_at("or_1", 710, None)
+    shop.outbox.deliver("or_1:label")
+    assert shop.outbox.buy_label_at("or_1", 700, "ups_ground")["state"] == "failed"
+    shop.carrier.failing = Unavailable("away")
+    assert shop.outbox.buy_label_at("or_1", 710, None)["state"] == "waiting"
+    shop.carrier.failing = None
+    shop.now += 600
+    shop.deliver()
+    assert shop.outbox.outcome("or_1")["label_url"] == "http://labels/or_1:label"
+    assert shop.carrier.terms == [(), (700, "ups_ground"), (710, None), (710, None)]  # kept for later tries
+    with pytest.raises(Conflict, match="given up"):
+        shop.outbox.buy_label_at("or_1", 710, None)
+
+
+def test_label_of_a_returned_order_is_not_bought(shop: Shop) -> None:
+    shop.carrier.failing = Refused("Ground costs 7.10 USD by now.", {"permanent": True})
+    shop.pay()
+    shop.outbox.deliver("or_1:label")
+    shop.refunds.refund("or_1", None, "refund")
+    with pytest.raises(Conflict, match="given back"):
+        shop.outbox.buy_label_at("or_1", 710, None)
+
+
+def test_order_is_fulfilled_once_its_last_parcel_moves(shop: Shop) -> None:
+    shop.pay()
+    step = {"shipment_id": "shp", "tracking_number": "1", "status": "TRANSIT", "at": 5.0}
+    feed: list[dict[str, Any]] = [{**step, "seq": 1, "whole": False}]
+    shop.carrier.movements = lambda after, limit: [each for each in feed if each["seq"] > after]  # type: ignore[attr-defined]
+    parcels = Parcels(shop.store, shop.carrier)
+    parcels.follow()
+    assert shop.order.status == PAID
+    feed.append({**step, "seq": 2, "tracking_number": "2", "whole": True})
+    parcels.follow()
+    assert shop.order.status == FULFILLED

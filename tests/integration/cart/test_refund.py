@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from cart.payment import settlement
-from cart.refunds.watch import MONTH_S, OVERLAP_S, RefundWatch
+from cart.refunds.watch import RefundWatch
 from cart.rules.order import PAID, PAYING, RETURNED
 from cart.rules.payments import OrderRefund
 from cart.rules.public_order import render
 from cart.rules.reconcile import Refunded
 from cart.store.refunds import checked_amount
+from cart.watch import MONTH_S, OVERLAP_S
 from chassis.records import SetAside
 from chassis.work.tasks import TRIES
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable

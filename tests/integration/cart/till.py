@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cart.deliveries.outbox import RELEASE, Outbox
+from cart.deliveries.held_labels import RELEASE
+from cart.deliveries.outbox import Outbox
+from cart.disputes.record import DisputeRecords
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import Settlement
@@ -16,7 +18,7 @@ from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat
 from tests.discounts import made_code, redeemed, with_code
 from tests.taxes import with_tax
-from tests.unit.cart.fakes import Bank, Carrier, Postman, Shelf, TaxOffice
+from tests.unit.cart.fakes import Bank, Carrier, Disputed, Postman, Shelf, TaxOffice
 from tests.unit.cart.test_order import placed
 
 OPERATOR = "night@example.com"
@@ -52,7 +54,10 @@ class Shop:
         self.bank, self.shelf, self.carrier, self.postman = Bank(), Shelf(), Carrier(), Postman()
         self.office = TaxOffice()
         services = self.shelf, self.carrier, self.postman
-        self.outbox = Outbox(store, *services, self.bank, clock=self.clock, taxes=self.office, operator=OPERATOR)
+        self.provider = Disputed()
+        self.disputes = DisputeRecords(store, self.provider, self.clock)
+        options = {"clock": self.clock, "taxes": self.office, "operator": OPERATOR, "look": self.disputes.refresh}
+        self.outbox = Outbox(store, *services, self.bank, **options)  # type: ignore[arg-type]
         self.settlement = Settlement(store, self.bank, self.outbox, clock=self.clock)
         self.purchase = OrderPayment(self.settlement)
         self.cancellation = Cancellation(self.settlement)

@@ -281,6 +281,10 @@ class GivenUp(Answers):
     def call_once(self, service: str, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "tasks":
             return {"cart": list(self.rows.values()), "shipping": list(self.events.values())}.get(service, [])
+        if method == "attention":
+            wanted = {"order_id": "or_1", "kind": "sms", "detail": "no", "since": 1}
+            dispute = {**wanted, "kind": "dispute", "about": "du_1", "detail": "fraudulent"}
+            return [dispute, *({**wanted, "about": key} for key in self.rows if key != "or_1:dismissed")]
         if method == "set_aside":
             return [{"product": "prod_1", "reason": "it has no package_dimensions", "since": 1}]
         [key] = args
@@ -300,10 +304,11 @@ def run_given_up(monkeypatch: pytest.MonkeyPatch, services: Answers, *arguments:
 
 
 def test_given_up_tasks_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_given_up(monkeypatch, GivenUp("or_1:sms"), "list") == 0
+    assert run_given_up(monkeypatch, GivenUp("or_1:sms", "or_1:dismissed"), "list") == 0
     assert capsys.readouterr().out.splitlines() == [
         "or_1:sms  sms of or_1, tried 5 times: no",
         "evt_1  event transaction_updated in shipping, tried 5 times: NotFound: x",
+        "or_1  needs a person, dispute du_1: fraudulent",
         "prod_1  off sale until Stripe's record of it can be read: it has no package_dimensions",
         "2 given up; ./install_run_project replay KEY tries one again.",
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from chassis.work.ask_once import CLAIM_MARGIN_S, PATIENCE_S, SETTLE_S, AskOnce
 from contracts.errors import Conflict, OutcomeUnknown, ProviderFailure, Refused, ShopError, Unavailable
 from notifications.delivery import Delivery
 from notifications.rules.messages import Mail, Sms
+from notifications.rules.progress import Unwanted
 from notifications.rules.record import State
 from notifications.rules.sms import SentSms
 from notifications.store.messages import MessageStore
@@ -373,3 +375,65 @@ def test_a_sender_whose_claim_was_taken_over_does_not_send(shop: Shop) -> None:
     assert shop.store.claim(TEXT, "quick", 2.0, 20.0) is not None
     assert not shop.store.begin(TEXT, "slow", 3.0, 20.0)
     assert shop.store.claim(TEXT, "third", 3.0, 20.0) is None
+
+
+# Recipients that want no more messages
+
+
+def test_opted_out_number_is_not_texted(shop: Shop) -> None:
+    shop.store.suppressions.record(TEXT.number, Unwanted.OPTED_OUT, shop.clock.now)
+    with pytest.raises(Refused, match="has opted out") as refused:
+        shop.sms()
+    assert refused.value.permanent
+    assert (list(refused.value.facts["errors"]), refused.value.facts["unwanted"]) == (["number"], "opted out")
+    assert (shop.texter.sends, shop.store.get(TEXT.key)) == (0, None)
+    shop.store.suppressions.record(TEXT.number, None, shop.clock.now)
+    assert shop.sms()["status code"] == "201"
+
+
+def test_text_sent_before_the_opt_out_keeps_its_answer(shop: Shop) -> None:
+    first = shop.sms()
+    shop.store.suppressions.record(TEXT.number, Unwanted.OPTED_OUT, shop.clock.now)
+    assert shop.sms() == first
+
+
+def test_lost_answer_is_looked_up_after_an_opt_out(shop: Shop) -> None:
+    shop.texter.trouble, shop.texter.sends_anyway = [OutcomeUnknown("lost")], True
+    shop.texter.deaf = Unavailable("away")
+    with pytest.raises(OutcomeUnknown):
+        shop.sms()
+    shop.texter.deaf = None
+    shop.store.suppressions.record(TEXT.number, Unwanted.OPTED_OUT, shop.clock.now)
+    assert shop.sms()["sid"] == "SM1"
+
+
+def test_refused_opt_out_is_remembered(shop: Shop) -> None:
+    shop.texter.trouble = [Refused("STOP", {"permanent": True, "unwanted": "opted out"})]
+    for _ in range(2):
+        with pytest.raises(Refused):
+            shop.sms()
+    assert shop.texter.sends == 1
+    assert shop.store.suppressions.reason(TEXT.number) is Unwanted.OPTED_OUT
+
+
+def test_start_that_arrives_during_a_refusal_counts(shop: Shop) -> None:
+    def start() -> None:
+        shop.clock.now += 1
+        shop.store.suppressions.record(TEXT.number, None, shop.clock.now)
+
+    shop.texter.on_send = start
+    shop.texter.trouble = [Refused("STOP", {"permanent": True, "unwanted": "opted out"})]
+    with pytest.raises(Refused):
+        shop.sms()
+    assert shop.sms()["status code"] == "201"
+
+
+@pytest.mark.parametrize("reason", [Unwanted.SPAM, Unwanted.UNSUBSCRIBED])
+def test_mailbox_that_wants_none_gets_receipts_only(shop: Shop, reason: Unwanted) -> None:
+    shop.store.suppressions.record(MAIL.to.upper(), reason, shop.clock.now)
+    with pytest.raises(Refused, match="gets receipts only") as refused:
+        shop.mail()
+    assert (refused.value.permanent, list(refused.value.facts["errors"])) == (True, ["to_email"])
+    assert shop.mailer.sends == 0
+    shop.mail(replace(MAIL, receipt=True))
+    assert shop.mailer.sends == 1

@@ -6,18 +6,21 @@ import itertools
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import sqlalchemy as sa
 
 from chassis.db.engine import Database
 from chassis.work.webhooks import Webhooks
-from contracts.errors import OutcomeUnknown, Unavailable
+from contracts.errors import InvalidRequest, OutcomeUnknown, Unavailable
 from notifications.rules.progress import News, Progress
 from notifications.rules.record import State
 from notifications.sendgrid.webhooks import SendGridWebhooks
-from notifications.store.messages import LOST_AFTER_S
+from notifications.store.messages import LOST_AFTER_S, NEWS_KEPT_S
+from notifications.store.tables import news
 from notifications.twilio.webhooks import TwilioWebhooks
 from notifications.watch import Watch
 from tests.integration.notifications.test_delivery import MAIL, TEXT, Killed, Shop
@@ -37,13 +40,22 @@ class TrackedShop(Shop):
 
     @property
     def webhooks(self) -> Webhooks:
-        record = self.watch.record
-        sources = {"twilio": TwilioWebhooks("", "", record), "sendgrid": SendGridWebhooks("", str, record)}
+        sources = {"twilio": self.twilio_source, "sendgrid": SendGridWebhooks("", str, self.watch.record)}
         return Webhooks(self.store.inbox, sources)
+
+    @property
+    def twilio_source(self) -> TwilioWebhooks:
+        return TwilioWebhooks("", "", self.watch.record, self.watch.wish, self.clock)
 
     def twilio(self, status: str, sid: str = "SM1", error: str = "") -> dict[str, Any]:
         form = urlencode({"MessageSid": sid, "MessageStatus": status, "ErrorCode": error})
-        return self.webhooks.keep(TwilioWebhooks("", "", self.watch.record).parse(form.encode()))
+        return self.webhooks.keep(self.twilio_source.parse(form.encode()))
+
+    def replies(self, text: str, number: str = TEXT.number, **form: str) -> dict[str, Any]:
+        """Handle a shopper's message to the shop."""
+        sid = f"SM{len(self.store.inbox.tasks.rows(limit=1000)) + 1000}"
+        given = {"MessageSid": sid, "SmsStatus": "received", "From": number, "Body": text, **form}
+        return self.webhooks.keep(self.twilio_source.parse(urlencode(given).encode()))
 
     def sendgrid(self, *events: str, key: str = MAIL.key, reason: str = "") -> dict[str, Any]:
         body = [
@@ -205,3 +217,154 @@ def test_text_found_by_a_lookup_is_polled(shop: TrackedShop) -> None:
     shop.clock.now += 30
     shop.sms()
     assert shop.store.due(shop.clock.now + 301, 300, 10) == ["SM1"]
+
+
+# What recipients want
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "wanted"),
+    [
+        *((word, {}, False) for word in ("STOP", " stop\n", "Unsubscribe", "CANCEL", "end", "QUIT", "STOPALL")),
+        *((word, {}, False) for word in ("OptOut", "REVOKE")),
+        *((word, {}, None) for word in ("START", "yes", "UNSTOP", "STOP it, please", "HELP", "")),
+        ("ARRET", {"OptOutType": "STOP"}, False),
+        ("STOP", {"OptOutType": "HELP"}, None),
+        ("STOP", {"From": "whatsapp:+15005550006"}, None),
+    ],
+)
+def test_reply_decides_whether_a_number_is_texted(
+    shop: TrackedShop, text: str, form: dict[str, str], wanted: bool | None
+) -> None:
+    assert shop.replies(text, **form) == {
+        **{"received": True, "duplicate": False},
+        "reply": {"content_type": "text/xml", "text": "<Response/>"},
+    }
+    assert [row["reason"] for row in shop.store.suppressions.listed(10)] == (["opted out"] if wanted is False else [])
+    assert shop.store.inbox.tasks.rows(state="waiting") == shop.store.inbox.tasks.rows(state="failed") == []
+
+
+def test_start_ends_what_stop_began(shop: TrackedShop) -> None:
+    shop.replies("STOP")
+    shop.clock.now += 1
+    shop.replies("START", number="+15005550006")
+    assert [row["recipient"] for row in shop.store.suppressions.listed(10)] == [TEXT.number]
+    shop.replies("any word", OptOutType="START")
+    assert shop.store.suppressions.listed(10) == []
+
+
+def test_older_reply_changes_nothing(shop: TrackedShop) -> None:
+    shop.watch.wish(TEXT.number, True, 20.0)
+    shop.watch.wish(TEXT.number, False, 10.0)  # its event could not be handled at once
+    assert shop.store.suppressions.listed(10) == []
+    shop.watch.wish(TEXT.number, False, 30.0)
+    shop.watch.wish(TEXT.number, True, 20.0)
+    assert [row["at"] for row in shop.store.suppressions.listed(10)] == [30.0]
+
+
+def test_reply_is_stored_without_its_text(shop: TrackedShop) -> None:
+    shop.replies("I live at 1 Main Street")
+    shop.replies("STOP")
+    question, stop = shop.store.inbox.tasks.rows(state="done")
+    assert (question["details"], question["kind"]) == ({}, "twilio.reply")
+    assert stop["details"] == {"number": TEXT.number, "wanted": False, "at": shop.clock.now}
+
+
+@pytest.mark.parametrize("event", ["spamreport", "unsubscribe"])
+def test_unwanted_mail_is_remembered(shop: TrackedShop, event: str) -> None:
+    shop.mail()
+    shop.sendgrid("delivered", event)
+    assert shop.status(MAIL.key) == ("delivered", None)
+    [known] = shop.store.suppressions.listed(10)
+    assert known["recipient"] == MAIL.to
+    assert known["reason"] == {"spamreport": "marked as spam", "unsubscribe": "unsubscribed"}[event]
+
+
+def test_dropped_mail_tells_what_its_mailbox_wants(shop: TrackedShop) -> None:
+    shop.mail()
+    shop.sendgrid("dropped", reason="Spam Reporting Address")
+    assert shop.status(MAIL.key) == ("failed", "Spam Reporting Address")
+    assert shop.store.suppressions.reason(MAIL.to.upper()) == "marked as spam"
+    shop.mail(replace(MAIL, key="other", to="b@example.com"))
+    shop.sendgrid("dropped", key="other", reason="Bounced Address")
+    assert shop.store.suppressions.reason("b@example.com") is None
+    assert [(entry["key"], entry["unwanted"]) for entry in shop.store.feed.after(0, 10)] == [
+        (MAIL.key, True),
+        ("other", False),
+    ]
+
+
+def test_late_refusal_of_an_opted_out_number_is_remembered(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.twilio("failed", error="21610")
+    assert shop.store.suppressions.reason(TEXT.number) == "opted out"
+    [entry] = shop.store.feed.after(0, 10)
+    assert (entry["status"], entry["unwanted"]) == ("failed", True)
+
+
+# The feed
+
+
+def test_feed_lists_what_became_of_messages_once(shop: TrackedShop) -> None:
+    shop.mail()
+    shop.sms()
+    shop.twilio("sent")
+    shop.twilio("undelivered", error="30003")
+    shop.twilio("delivered")
+    shop.sendgrid("processed", "delivered", "delivered")
+    shop.sendgrid("bounce", reason="550 no such mailbox")
+    names = ("seq", "key", "kind", "status", "error")
+    assert [tuple(entry[name] for name in names) for entry in shop.store.feed.after(0, 10)] == [
+        (1, TEXT.key, "sms", "failed", "Twilio error 30003"),
+        (2, MAIL.key, "email", "delivered", None),
+        (3, MAIL.key, "email", "bounced", "550 no such mailbox"),
+    ]
+    assert [entry["seq"] for entry in shop.store.feed.after(1, 1)] == [2]
+    for after, limit in ((-1, 1), (0, 0), (0, 1001), (True, 1), ("0", 1)):
+        with pytest.raises(InvalidRequest):
+            shop.store.feed.after(after, limit)  # type: ignore[arg-type]
+
+
+def test_delayed_mail_is_news_until_it_arrives(shop: TrackedShop) -> None:
+    shop.mail()
+    shop.sendgrid("processed")
+    shop.sendgrid("deferred", reason="450 try later")
+    assert shop.status(MAIL.key) == ("sent", "450 try later")
+    shop.sendgrid("delivered")
+    assert shop.status(MAIL.key) == ("delivered", None)
+    assert [(entry["status"], entry["error"]) for entry in shop.store.feed.after(0, 10)] == [
+        ("sent", "450 try later"),
+        ("delivered", None),
+    ]
+
+
+def test_polled_failure_is_in_the_feed(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.texter.news_by_sid["SM1"] = News(Progress.FAILED, "Twilio error 30003")
+    shop.clock.now += 301
+    shop.watch.poll(300)
+    assert [entry["error"] for entry in shop.store.feed.after(0, 10)] == ["Twilio error 30003"]
+
+
+def test_old_news_is_forgotten(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.twilio("delivered")
+    shop.store.forget_news(shop.clock.now + NEWS_KEPT_S)
+    assert len(shop.store.feed.after(0, 10)) == 1
+    shop.store.forget_news(shop.clock.now + NEWS_KEPT_S + 1)
+    assert shop.store.feed.after(0, 10) == []
+
+
+def test_states_recorded_by_older_code_reach_the_feed(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.mail()
+    shop.twilio("failed", error="30003")
+    shop.sendgrid("delivered")
+    with shop.store.database.write() as connection:
+        connection.execute(sa.delete(news).where(news.c.key == TEXT.key))
+    shop.sms(replace(TEXT, key="on its way"))
+    assert [shop.store.catch_up(shop.clock.now) for _ in range(2)] == [1, 0]
+    assert [(entry["key"], entry["status"]) for entry in shop.store.feed.after(0, 10)] == [
+        (MAIL.key, "delivered"),
+        (TEXT.key, "failed"),
+    ]

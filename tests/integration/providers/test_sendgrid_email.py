@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
+import requests
 
 from chassis import deadline
 from chassis.settings import SANDBOX_KEYS
@@ -70,9 +72,30 @@ def test_invalid_mail_is_refused_with_the_field_name(sendgrid: SendGridMailer) -
     assert list(refused.value.facts["errors"]) == ["content"]
 
 
-def test_wrong_api_key_is_a_provider_failure(providers: RunningSandbox) -> None:
-    with pytest.raises(ProviderFailure):
+def test_wrong_api_key_is_the_shops_own_fault(providers: RunningSandbox) -> None:
+    with pytest.raises(ProviderFailure, match="refuses the shop") as refused:
         mailer(f"{providers.url}/sendgrid", key="SG." + "wrong").send(mail("a@example.com"))
+    assert refused.value.facts == {"ours": True}
+
+
+def test_unverified_sender_is_the_shops_own_fault(sendgrid: SendGridMailer, providers: RunningSandbox) -> None:
+    url = f"{providers.url}/sandbox/recipients/unverified@example.com"
+    requests.put(url, json={"outcome": "unverified"}, timeout=20).raise_for_status()
+    with pytest.raises(ProviderFailure, match="not match a verified Sender Identity") as refused:
+        sendgrid.send(replace(mail("a@example.com"), sender="unverified@example.com"))
+    assert refused.value.facts == {"ours": True}
+
+
+def test_receipt_bypasses_spam_reports_and_unsubscribes(sendgrid: SendGridMailer, providers: RunningSandbox) -> None:
+    sendgrid.send(mail("news@example.com"))
+    sendgrid.send(replace(mail("receipt@example.com"), receipt=True))
+    (news,) = providers.ledger(to="news@example.com")["emails"]
+    (receipt,) = providers.ledger(to="receipt@example.com")["emails"]
+    assert "mail_settings" not in news["request"]
+    assert receipt["request"]["mail_settings"] == {
+        "bypass_spam_management": {"enable": True},
+        "bypass_unsubscribe_management": {"enable": True},
+    }
 
 
 @pytest.mark.parametrize("status", [403, 404, 405])

@@ -27,7 +27,7 @@ SHOP = {
     "phone": "+14155550100",
     "email": "shop@example.com",
 }
-CHLOE: dict[str, str | None] = {
+CHLOE: dict[str, Any] = {
     "name": "Chloe Taylor",
     "street1": "1092 Indian Summer Ct",
     "street2": "Flat 3",
@@ -38,7 +38,7 @@ CHLOE: dict[str, str | None] = {
     "phone": None,
     "email": "varvara.malysheva@saritasa.com",
 }
-BERLIN: dict[str, str | None] = {**CHLOE, "city": "Berlin", "state": None, "zip": "10115", "country": "DE"}
+BERLIN: dict[str, Any] = {**CHLOE, "city": "Berlin", "state": None, "zip": "10115", "country": "DE"}
 PARCEL = {"height": "10", "length": "5", "width": "5", "distance_unit": "in", "weight": "10", "mass_unit": "oz"}
 BONES = [
     {
@@ -158,6 +158,45 @@ def test_international_label_needs_a_customs_declaration(usps: ShippoCarriers, p
     declared = usps.quote(BERLIN, [PARCEL], BONES, "or_berlin", "usd")
     usps.buy(declared.rates[0]["object_id"], "or_berlin")
     assert len(providers.ledger(order_id="or_berlin")["labels"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("city", "state", "zip_code", "said"),
+    [
+        ("APO", "AE", "09315", "NOEEI_30_37_a"),
+        ("San Juan", "PR", "00901", "NOEEI_30_37_a"),
+        ("Tamuning", "GU", "96913", None),
+    ],
+)
+def test_label_to_apo_or_territory_has_a_declaration(
+    usps: ShippoCarriers, providers: RunningSandbox, city: str, state: str, zip_code: str, said: str | None
+) -> None:
+    there = {**CHLOE, "city": city, "state": state, "zip": zip_code}
+    bare = usps.quote(there, [PARCEL], [], f"bare_{state}", "usd")
+    with pytest.raises(Refused, match="customs declaration"):
+        usps.buy(bare.rates[0]["object_id"], f"bare_{state}")
+    usps.buy(usps.quote(there, [PARCEL], BONES, f"or_{state}", "usd").rates[0]["object_id"], f"or_{state}")
+    [label] = providers.ledger(order_id=f"or_{state}")["labels"]
+    assert label["customs_declaration"]["eel_pfc"] == said
+
+
+def test_false_exemption_buys_no_label(usps: ShippoCarriers) -> None:
+    dear = usps.quote(BERLIN, [PARCEL], [{**BONES[0], "value_amount": "3000.00"}], "or_dear", "usd")
+    with pytest.raises(Refused, match="ITN"):
+        usps.buy(dear.rates[0]["object_id"], "or_dear")
+
+
+def test_almost_right_address_comes_back_corrected(usps: ShippoCarriers) -> None:
+    typed = {**CHLOE, "city": "San Jse", "street1": "1092 Indian Summer Strt"}
+    assert usps.quote(typed, [PARCEL], [], "or_1", "usd").corrected == {}
+    corrected = usps.quote({**typed, "validate": True}, [PARCEL], [], "or_1", "usd").corrected
+    assert corrected == {"street1": "1092 Indian Summer St", "city": "San Jose"}
+    assert usps.quote({**typed, **corrected, "validate": True}, [PARCEL], [], "or_1", "usd").corrected == {}
+
+
+def test_spelling_out_an_address_is_no_correction(usps: ShippoCarriers) -> None:
+    spelled = {**CHLOE, "city": "SAN JOSE", "street1": "1092 Indian Summer Court", "validate": True}
+    assert usps.quote(spelled, [PARCEL], [], "or_1", "usd").corrected == {}
 
 
 def test_label_is_found_after_a_lost_purchase_answer(usps: ShippoCarriers, providers: RunningSandbox) -> None:

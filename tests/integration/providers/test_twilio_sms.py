@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs
@@ -70,7 +71,9 @@ def test_invalid_number_is_refused_with_the_field_name(twilio: TwilioTexter, num
         twilio.send(sms(number))
     assert list(refused.value.facts["errors"]) == ["number"]
     assert refused.value.facts["code"] == code
+    assert refused.value.facts.get("unwanted") == ("opted out" if code == 21610 else None)
     assert refused.value.permanent
+    assert number not in refused.value.detail
     assert "Unable to create" not in refused.value.detail
 
 
@@ -81,15 +84,26 @@ def test_too_long_text_is_refused_with_the_field_name(twilio: TwilioTexter) -> N
 
 
 @pytest.mark.parametrize("sender", ["+15005550001", "+15005550007", "+15005550008", "+15005551234"])
-def test_invalid_sender_is_a_provider_failure(providers: RunningSandbox, sender: str) -> None:
-    with pytest.raises(ProviderFailure):
+def test_invalid_sender_is_the_shops_own_fault(providers: RunningSandbox, sender: str) -> None:
+    with pytest.raises(ProviderFailure, match="refuses the shop") as refused:
         texter(f"{providers.url}/twilio", sender=sender).send(sms("+79994410005"))
+    assert refused.value.facts == {"ours": True}
+
+
+@pytest.mark.parametrize("code", [21265, 21266, 21635])
+def test_number_that_takes_no_texts_is_refused_for_good(scripted: ScriptedServer, code: int) -> None:
+    body = {"code": code, "message": "'To' number cannot be a landline", "status": 400}
+    scripted.answers = [Scripted(400, json.dumps(body).encode())]
+    with pytest.raises(Refused) as refused:
+        texter(scripted.url).send(sms("+79994410010"))
+    assert (list(refused.value.facts["errors"]), refused.value.permanent) == (["number"], True)
 
 
 def test_wrong_credentials_are_a_provider_failure(providers: RunningSandbox) -> None:
     wrong_texter = texter(f"{providers.url}/twilio", token="wrong")
-    with pytest.raises(ProviderFailure):
+    with pytest.raises(ProviderFailure) as refused:
         wrong_texter.send(sms("+79994410006"))
+    assert refused.value.facts == {"ours": True}
     with pytest.raises(ProviderFailure):
         wrong_texter.sent(sms("+79994410006"), 0)
 

@@ -31,7 +31,9 @@ class Labels:
     def __init__(self, file: Locked) -> None:
         self.file, self.clock, self.carriers = file, WaitingClock(), StubCarriers()
         self.one, self.other = (ShippingStore(copy(file, self.clock)) for _ in range(2))
-        rates = [{"object_id": "first", "provider": "USPS", "servicelevel": {"name": "first", "token": "usps_first"}}]
+        level = {"name": "first", "token": "usps_first"}
+        price = {"currency": "USD", "amount": "3.46"}
+        rates = [{**price, "object_id": "first", "provider": "USPS", "servicelevel": level}]
         self.shipment = self.one.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))
 
     def desk(self, store: ShippingStore) -> LabelDesk:

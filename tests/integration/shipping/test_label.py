@@ -17,6 +17,7 @@ from shipping.labels.buy import RATE_AGE_S, LabelDesk
 from shipping.rules.carriers import Label
 from shipping.rules.purchase import LabelPurchase, State
 from shipping.rules.shipment import Shipment
+from shipping.rules.terms import AS_QUOTED, Terms
 from shipping.store.shipments import ShippingStore
 from tests.processes import die
 from tests.unit.shipping.stub_carriers import Clock, StubCarriers
@@ -26,7 +27,7 @@ class Killed(BaseException):
     """The process died here."""
 
 
-USD = {"currency": "USD"}
+USD = {"currency": "USD", "amount": "3.46", "attributes": []}
 
 
 class Shop:
@@ -49,7 +50,8 @@ class Shop:
             self.carriers,
             AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock),
         )
-        return desk.buy(more.get("shipment", self.shipment), rate_id, "pay:or_1")
+        terms = more.get("terms", AS_QUOTED)
+        return desk.buy(more.get("shipment", self.shipment), rate_id, "pay:or_1", terms)
 
 
 @pytest.fixture
@@ -417,3 +419,124 @@ def test_fresh_rate_is_bought_from_the_same_carrier(shop: Shop) -> None:
     shop.clock.now += RATE_AGE_S + 1
     shop.buy("first")
     assert shop.carriers.purchases == ["fresh"]
+
+
+def priced(rate: dict[str, Any], amount: str, name: str = "fresh") -> dict[str, Any]:
+    return {**rate, "object_id": name, "amount": amount}
+
+
+@pytest.mark.parametrize("amount", ["3.46", "3.00"])
+def test_refused_rate_is_bought_again_at_no_higher_price(shop: Shop, amount: str) -> None:
+    shop.carriers.trouble = [Refused("The rate is too old.")]
+    shop.carriers.fresh_rates = [priced(shop.shipment.rates[1], amount)]
+    assert shop.buy("first")["label_url"] == "https://labels/2.pdf"
+    assert shop.carriers.purchases == ["first", "fresh"]
+    kept = shop.store.purchase("ship")
+    assert kept is not None
+    assert (kept.price, kept.price_currency, kept.refusal) == (int(amount.replace(".", "")), "USD", None)
+
+
+def test_service_is_recognized_although_its_terms_have_changed(shop: Shop) -> None:
+    shop.carriers.trouble = [Refused("The rate is too old.")]
+    level = {"name": "First", "token": "usps_first", "terms": "new"}
+    shop.carriers.fresh_rates = [{**priced(shop.shipment.rates[1], "3.46"), "servicelevel": level}]
+    shop.buy("first")
+    assert shop.carriers.purchases == ["first", "fresh"]
+
+
+@pytest.mark.parametrize("change", [{"amount": "3.47"}, {"currency": "EUR"}, {"provider": "UPS"}])
+def test_dearer_or_missing_rate_is_left_to_an_operator(shop: Shop, change: dict[str, str]) -> None:
+    shop.carriers.trouble = [Refused("The rate is too old.")]
+    shop.carriers.fresh_rates = [{**priced(shop.shipment.rates[1], "3.46"), **change}]
+    for _ in range(2):
+        with pytest.raises(Refused) as refused:
+            shop.buy("first")
+        assert refused.value.permanent
+    assert shop.carriers.purchases == ["first"]  # a refused rate is not asked for a second time
+
+
+def test_operator_buys_a_dearer_rate_within_a_limit(shop: Shop) -> None:
+    shop.carriers.trouble = [Refused("The rate is too old.")]
+    shop.carriers.fresh_rates = [
+        priced(shop.shipment.rates[1], "5.00"),
+        priced(shop.shipment.rates[0], "6.00", "other"),
+    ]
+    for terms in (AS_QUOTED, Terms(499), Terms(599, "usps_priority"), Terms(900, "usps_gone")):
+        with pytest.raises(Refused):
+            shop.buy("first", terms=terms)
+    assert shop.buy("first", terms=Terms(600, "usps_priority"))["label_url"] == "https://labels/2.pdf"
+    assert shop.carriers.purchases == ["first", "other"]
+
+
+def test_lost_answer_of_a_fresh_purchase_is_looked_up(shop: Shop) -> None:
+    shop.carriers.trouble, shop.carriers.sells_anyway = [Refused("too old"), Killed()], False  # type: ignore[list-item]
+    shop.carriers.fresh_rates = [priced(shop.shipment.rates[1], "3.46")]
+    shop.carriers.on_buy = lambda: setattr(shop.carriers, "sells_anyway", len(shop.carriers.purchases) == 2)
+    with pytest.raises(Killed):
+        shop.buy("first")
+    die(shop.database)
+    assert shop.buy("first")["label_url"] == "https://labels/2.pdf"
+    assert (shop.carriers.purchases, shop.carriers.questions) == (["first", "fresh"], ["fresh"])
+
+
+class Pallet(Shop):
+    """A shipment of three parcels, the last two of which are equal."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        rates = [{**each, "object_id": f"{each['object_id']}-2"} for each in self.shipment.rates]
+        self.rates = rates
+        second = Shipment("big", "key 2", "or_1", self.clock.now, {}, [], [], rates, [], "pallet", 2)
+        whole = replace(self.shipment, object_id="pallet", key="pallet")
+        third = replace(second, object_id="big.3", key="key 3", part=3, twin_of="big")
+        self.shipment = self.store.add(whole, second, third)
+        self.carriers.fresh_rates = [priced(rates[1], "3.46", "fresh-3")]
+
+
+@pytest.fixture
+def pallet(database: Callable[[str], Database]) -> Pallet:
+    return Pallet(database("shipping"))
+
+
+def test_each_parcel_gets_a_label_of_its_own(pallet: Pallet) -> None:
+    bought = pallet.buy("first")
+    assert pallet.carriers.purchases == ["first", "first-2", "fresh-3"]
+    assert [each["tracking_number"] for each in bought["labels"]] == ["94001", "94002", "94003"]
+    assert (bought["object_id"], bought["tracking_number"]) == ("pallet", "94001")
+    assert pallet.buy("first") == bought
+    assert len(pallet.carriers.purchases) == 3
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), OutcomeUnknown("lost")])
+def test_failed_label_keeps_those_of_other_parcels(pallet: Pallet, error: Exception) -> None:
+    pallet.carriers.trouble = [None, error]
+    with pytest.raises(type(error)):
+        pallet.buy("first")
+    pallet.clock.now += 60
+    assert len(pallet.buy("first")["labels"]) == 3
+    assert pallet.carriers.purchases == ["first", "first-2", "first-2", "fresh-3"]
+
+
+def test_dearer_parcel_is_bought_within_the_limit_for_all(pallet: Pallet) -> None:
+    pallet.carriers.fresh_rates = [priced(pallet.rates[1], "4.00", "fresh-3")]
+    with pytest.raises(Refused, match=r"costs 4.00 USD by now, more than 3.46 USD"):
+        pallet.buy("first")
+    with pytest.raises(Refused, match=r"more than 3.99 USD"):
+        pallet.buy("first", terms=Terms(346 + 346 + 399))
+    assert len(pallet.buy("first", terms=Terms(346 + 346 + 400))["labels"]) == 3
+    assert pallet.carriers.purchases == ["first", "first-2", "fresh-3"]
+
+
+def test_offers_price_the_missing_labels(pallet: Pallet) -> None:
+    pallet.carriers.trouble = [None, Refused("too old"), Refused("still too old")]
+    pallet.carriers.fresh_rates = [
+        {**priced(each, "4.00"), "estimated_days": 2, "attributes": []} for each in pallet.rates
+    ]
+    with pytest.raises(Refused):
+        pallet.buy("first")
+    offers = LabelDesk(pallet.store, pallet.carriers, AskOnce(lambda wait: wait)).offers(pallet.shipment)
+    assert (offers["parcels"], offers["bought"], offers["spent"], offers["refusals"]) == (3, 1, 346, ["too old"])
+    assert [(each["service"], each["amount"], each["quoted"]) for each in offers["offers"]] == [
+        ("usps_priority", 800, 692),
+        ("usps_first", 800, 692),
+    ]

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -36,7 +37,8 @@ def test_feed_continues_in_order_after_the_last_step(store: ShippingStore) -> No
     assert store.moves.record("2", Whereabouts("DELIVERED", None), NOW)
     assert store.moves.record("1", Whereabouts("DELIVERED", 9.0), NOW)
     first, second, third = store.moves.after(0, 100)
-    assert first == {"seq": 1, "shipment_id": "ship-1", "tracking_number": "1", "status": "TRANSIT", "at": 5.5}
+    moved = {"seq": 1, "shipment_id": "ship-1", "tracking_number": "1", "status": "TRANSIT", "at": 5.5}
+    assert first == {**moved, "whole": True}
     assert (second["seq"], second["status"], second["at"]) == (2, "DELIVERED", NOW)
     assert store.moves.after(1, 1) == [second]
     assert store.moves.after(2, 100) == [third]
@@ -147,3 +149,28 @@ def test_concurrent_polls_take_each_label_once(database: Callable[[str], Databas
     with here.read() as connection:
         left = connection.execute(sa.select(sa.func.count()).where(labels.c.polled == NOW)).scalar_one()
     assert len(taken) + left == 20
+
+
+def test_shipment_is_whole_once_its_last_parcel_moves(store: ShippingStore) -> None:
+    parts = [Shipment("ship", "key", "or_1", NOW, {}, [], [], [], [])]
+    for number in (2, 3):
+        parts.append(replace(parts[0], object_id=f"ship.{number}", key=f"key#{number}", part_of="ship", part=number))
+    store.add(*parts)
+    assert [each.object_id for each in store.parts(parts[0])] == ["ship", "ship.2", "ship.3"]
+    assert [each.object_id for each in store.page("created", False, 10, None)[0]] == ["ship"]
+
+    def feed() -> list[tuple[str, str, bool]]:
+        return [(each["shipment_id"], each["tracking_number"], each["whole"]) for each in store.moves.after(0, 100)]
+
+    for part in parts[:2]:
+        label = Label(f"transaction-{part.object_id}", "https://label", f"number-{part.object_id}")
+        store.claim(part.object_id, "claim", NOW, NOW + 15)
+        store.record(LabelPurchase(part.object_id, State.BEGAN, "rate", "rate", "USPS", label=label), NOW)
+        store.moves.record(f"number-{part.object_id}", Whereabouts("TRANSIT", None), NOW)
+    assert feed() == [("ship", "number-ship", False), ("ship", "number-ship.2", False)]  # the third has no label yet
+    label = Label("transaction-3", "https://label", "number-3")
+    store.claim("ship.3", "claim", NOW, NOW + 15)
+    store.record(LabelPurchase("ship.3", State.BEGAN, "rate", "rate", "USPS", label=label), NOW)
+    assert {whole for _, _, whole in feed()} == {False}
+    store.moves.record("number-3", Whereabouts("TRANSIT", None), NOW)
+    assert feed()[2:] == [("ship", "number-3", True)]

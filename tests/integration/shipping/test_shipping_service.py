@@ -147,12 +147,50 @@ def test_an_item_too_heavy_for_any_carrier_is_refused_by_name(shipping: RunningS
         shipping.call("create", "key:anvil", "or_anvil", CHLOE, [BONE, {**anvil, "description": "Anvil"}])
 
 
-def test_a_heavy_order_is_split_into_parcels(shipping: RunningService, providers: RunningSandbox) -> None:
-    heavy = {"quantity": 3, "package_dimensions": {"height": 9, "length": 9, "width": 9, "weight": 600}}
-    offer = shipping.call("create", "key:heavy", "or_heavy", CHLOE, [heavy])
-    shipping.call("buy_label", offer["object_id"], offer["selected"], "key:heavy")
-    (label,) = labels(providers, "or_heavy")
-    assert [parcel["weight"] for parcel in label["parcels"]] == ["600", "600", "600"]
+HEAVY = {"quantity": 3, "package_dimensions": {"height": 9, "length": 9, "width": 9, "weight": 600}}
+
+
+def test_heavy_order_gets_a_label_for_each_parcel(shipping: RunningService, providers: RunningSandbox) -> None:
+    alone = shipping.call("create", "key:light", "or_light", CHLOE, [{**HEAVY, "quantity": 1}])
+    offer = shipping.call("create", "key:heavy", "or_heavy", CHLOE, [HEAVY])
+    prices = {each["description"]: each["amount"] for each in alone["methods"]}
+    assert {each["description"]: each["amount"] for each in offer["methods"]} == {
+        name: 3 * price for name, price in prices.items()
+    }
+    bought = shipping.call("buy_label", offer["object_id"], offer["selected"], "key:heavy")
+    sold = labels(providers, "or_heavy")
+    assert [[parcel["weight"] for parcel in label["parcels"]] for label in sold] == [["600"]] * 3
+    numbers = [each["tracking_number"] for each in bought["labels"]]
+    assert numbers == [label["tracking_number"] for label in sold]
+    assert len(set(numbers)) == 3
+    assert shipping.call("buy_label", offer["object_id"], offer["selected"], "key:heavy") == bought
+    assert shipping.call("label", offer["object_id"])["labels"] == bought["labels"]
+    rates = shipping.call("rates", offer["object_id"], "eur")["rate_items"]
+    assert [each["object_id"] for each in rates] == [each["id"] for each in offer["methods"]]
+    assert [each["amount"] for each in rates] == [f"{each['amount'] / 100:.2f}" for each in offer["methods"]]
+
+
+def test_all_parcels_of_a_shipment_are_tracked(shipping: RunningService, providers: RunningSandbox) -> None:
+    offer = shipping.call("create", "key:both", "or_both", CHLOE, [{**HEAVY, "quantity": 2}])
+    bought = shipping.call("buy_label", offer["object_id"], offer["selected"], "key:both")
+    first, second = (each["tracking_number"] for each in bought["labels"])
+    providers.move(second, "TRANSIT")
+    until(lambda: shipping.call("tracking", offer["object_id"])["parcels"][1]["status"] == "TRANSIT")
+    assert shipping.call("tracking", offer["object_id"])["tracking_number"] == first
+    steps = [each for each in shipping.call("movements", 0, 1000) if each["tracking_number"] == second]
+    assert [(each["shipment_id"], each["whole"]) for each in steps] == [(offer["object_id"], False)] * len(steps)
+    providers.move(first, "TRANSIT")
+    until(lambda: shipping.call("movements", 0, 1000)[-1]["whole"])
+
+
+def test_refund_returns_the_labels_of_all_parcels(shipping: RunningService, providers: RunningSandbox) -> None:
+    offer = shipping.call("create", "key:back", "or_back", CHLOE, [HEAVY])
+    shipping.call("buy_label", offer["object_id"], offer["selected"], "key:back")
+    assert shipping.call("refund_label", offer["object_id"], "key:back:void")["status"] == "refunded"
+    assert [each["status"] for each in providers.ledger(order_id="or_back")["labels"]] == ["REFUNDED"] * 3
+    assert shipping.call("shipments_with_label", [offer["object_id"]]) == []
+    with pytest.raises(Conflict, match="given back"):
+        shipping.call("buy_label", offer["object_id"], offer["selected"], "key:back")
 
 
 @pytest.mark.parametrize(

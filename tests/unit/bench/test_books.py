@@ -82,19 +82,21 @@ def correct_books() -> Books:
             made["charge"] = f"ch_{order_id}"
             made["amount_returned"] = 900 if status == "returned" else None
             charge = {"id": f"ch_{order_id}", "paid": True, "amount": 900, "currency": "usd"}
-            records.charges[order_id] = [{**charge, "amount_refunded": made["amount_returned"] or 0}]
+            records.charges[order_id] = [charge]
             bought = {"tracking_number": number, "label_url": "http://label"}
             state = "SUCCESS" if status == "paid" else "REFUNDED"
             records.labels[order_id] = [{"status": state, "tracking_status": "PRE_TRANSIT", **bought}]
             records.taxes[order_id] = [tax_entry(f"tax_{order_id}", order_id, 900, TAX)]
             if status == "returned":
+                refund = {"charge": charge["id"], "status": "succeeded"}
+                records.payouts[charge["id"]] = [{**refund, "amount": 890}, {**refund, "amount": 10}]
                 made["returns"]["data"] += [{"id": "orret_2", "amount": 890}, {"id": "orret_1", "amount": 10}]
                 records.taxes[order_id] += [
                     tax_entry("tax_1", "rf_1", -10, -1, f"tax_{order_id}"),
                     tax_entry("tax_2", "rf_2", -890, 1 - TAX, f"tax_{order_id}"),
                 ]
             records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
-            records.messages[f"{order_id}:email"] = {"uncertain": 0}
+            records.messages[f"{order_id}:email"] = {"uncertain": 0, "status": "delivered"}
             done = {"state": "done", "tries": 1, "error": None}
             records.owed += [{"subject": order_id, "kind": kind, **done} for kind in ("label", "email", "sms")]
             inner["stock_key"] = f"{order_id}:1:stock" if status == "paid" else None
@@ -141,6 +143,18 @@ def event(state: str, age: float) -> dict[str, Any]:
     return {"key": "evt_1", "service": "cart", "state": state, "kind": "any", "tries": 5, "error": "no", "age": age}
 
 
+def payout(amount: int, status: str = "succeeded") -> dict[str, Any]:
+    return {"amount": amount, "status": status}
+
+
+def dispute(status: str) -> dict[str, Any]:
+    return {"amount": 900, "status": status}
+
+
+def listed(kind: str) -> dict[str, Any]:
+    return {"order_id": "or_a", "kind": kind, "about": "any"}
+
+
 def unsold(journal: Journal) -> dict[str, Any]:
     """A failed purchase of a label whose URL the shopper received."""
     [paid] = [sight for sight in journal.of(PAY, good=True) if sight.asked["order_id"] == "or_a"]
@@ -157,8 +171,10 @@ WRONG: dict[str, tuple[str, Change]] = {
     "another charge than is known": (books.ONE_CHARGE, lambda r, j: r.charges["or_a"][0].update(id="ch_other")),
     "charged and not paid": (books.NO_CHARGE, lambda r, j: r.charges.update(or_b=r.charges["or_a"])),
     "charged for nothing": (books.NO_CHARGE, lambda r, j: r.charges.update({"": r.charges["or_a"]})),
-    "given back and not noted": (books.REFUNDS, lambda r, j: r.charges["or_a"][0].update(amount_refunded=5)),
-    "noted and not given back": (books.REFUNDS, lambda r, j: r.charges["or_c"][0].update(amount_refunded=0)),
+    "given back and not noted": (books.REFUNDS, lambda r, j: r.payouts.update(ch_or_a=[payout(5)])),
+    "noted and not given back": (books.REFUNDS, lambda r, j: r.payouts.clear()),
+    "failed, and noted as given back": (books.REFUNDS, lambda r, j: r.payouts["ch_or_c"][0].update(status="failed")),
+    "charged back and not noted": (books.REFUNDS, lambda r, j: r.disputes.update(ch_or_a=[dispute("lost")])),
     "returned in part": (books.REFUNDS, lambda r, j: r.orders["or_a"].update(status="returned")),
     "stock lost": (books.STOCK, lambda r, j: r.left.update({SKU: SHELF - 3})),
     "stock sold twice": (books.STOCK, lambda r, j: r.left.update({SKU: SHELF - 1})),
@@ -214,6 +230,23 @@ WRONG: dict[str, tuple[str, Change]] = {
         lambda r, j: r.refunds.append({"order_id": "or_a", "state": "asked", "amount": 5, "error": None}),
     ),
     "stock held for nobody": (books.STUCK, lambda r, j: r.holds[1].update(state="held")),
+    "a dispute that is not listed": (
+        books.LISTED,
+        lambda r, j: r.disputes.update(ch_or_a=[dispute("needs_response")]),
+    ),
+    "a fraud warning that is not listed": (
+        books.LISTED,
+        lambda r, j: r.warnings.update(ch_or_a=[{"id": "issfr"}]),
+    ),
+    "a failed refund that is not listed": (
+        books.LISTED,
+        lambda r, j: r.payouts.update(ch_or_a=[payout(900, "failed")]),
+    ),
+    "a lost mail that is not listed": (
+        books.LISTED,
+        lambda r, j: r.messages["or_a:email"].update(status="bounced"),
+    ),
+    "an order on the list that needs nobody": (books.LISTED, lambda r, j: r.attention.append(listed("dispute"))),
     "not in the list": (books.STUCK, lambda r, j: r.orders.pop("or_b")),
     "an order that was answered and is not there": (
         books.TRUE,
@@ -325,6 +358,31 @@ def test_each_violation_is_found(wrong: str) -> None:
     rule, change = WRONG[wrong]
     change(shop_books.records, shop_books.journal)
     assert rule in {violation.rule for violation in books.check(shop_books)}
+
+
+RIGHT: dict[str, Change] = {
+    "an open dispute": lambda r, j: (
+        r.disputes.update(ch_or_a=[dispute("needs_response")]),
+        r.attention.append(listed("dispute")),
+        r.owed[0].update(state="waiting"),
+        r.labels.pop("or_a"),
+        r.orders["or_a"]["shipping"].update(tracking_number=None),
+        [answer.answer.update(label_url=None, tracking_number=None) for answer in j.of(PAY, good=True)],
+    ),
+    "a dispute that was won": lambda r, j: r.disputes.update(ch_or_a=[dispute("won")]),
+    "a failed refund on the list": lambda r, j: (
+        r.payouts.update(ch_or_a=[payout(900, "failed")]),
+        r.attention.append(listed("refund")),
+    ),
+    "a failed refund that was made good": lambda r, j: r.payouts["ch_or_c"].append(payout(900, "failed")),
+}
+
+
+@pytest.mark.parametrize("right", RIGHT)
+def test_what_needs_a_person_and_is_listed_breaks_no_rule(right: str) -> None:
+    shop_books = correct_books()
+    RIGHT[right](shop_books.records, shop_books.journal)
+    assert books.check(shop_books) == []
 
 
 def test_reversed_reversal_does_not_count() -> None:

@@ -5,7 +5,19 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED, OrderRefund, Payment
+from cart.rules.dispute import Case
+from cart.rules.evidence import Facts, Response
+from cart.rules.payments import (
+    ACTION,
+    CALLED_OFF,
+    CANCELED,
+    OPEN,
+    PROCESSING,
+    REPLAYED,
+    SUCCEEDED,
+    OrderRefund,
+    Payment,
+)
 from cart.rules.tax import Calculation, Entry, Question
 from contracts.errors import (
     Conflict,
@@ -26,6 +38,8 @@ class Bank:
             "take": it succeeds.
             "decline": the card is declined.
             "ask": the holder must confirm.
+            "process": the bank settles it later; it cannot be canceled.
+            "process slowly": the same, and it can be canceled.
             "lose": it succeeds, but the answer is lost.
             "drop": it never happens, and the answer is lost.
             "busy": it succeeds, but the answer is a refusal for too many requests.
@@ -33,6 +47,7 @@ class Bank:
             "break" (refunds only): a failure is kept under the key.
             "break late" (refunds only): the refund succeeds, and a failure is kept under the key.
             "pend" (refunds only): the refund is pending.
+        disputes: whether each payment is disputed as soon as it is made.
         opening: the moods of the next payments to open, in turn: "take", "lose", "drop" or "full".
     """
 
@@ -44,6 +59,7 @@ class Bank:
         self.charges: list[tuple[str, int, str]] = []
         self.returned: list[tuple[str, OrderRefund]] = []
         self.down = False
+        self.disputes = False
         self.lock = threading.RLock()
 
     def open(
@@ -98,6 +114,8 @@ class Bank:
             raise self.answers[key]
         if mood == "ask":
             payment["state"] = ACTION
+        elif mood in ("process", "process slowly"):
+            payment |= {"state": PROCESSING, "final": mood == "process"}
         else:
             self.take(payment_id, method)
         self.answers[key] = self.find(payment_id)
@@ -111,6 +129,11 @@ class Bank:
         self.payments[payment_id]["state"] = SUCCEEDED
         self.charges.append((payment_id, self.payments[payment_id]["amount"], method))
 
+    def return_debit(self, payment_id: str) -> None:
+        """The bank returns the debit of a payment that it was processing."""
+        decline = {"detail": "The account has insufficient funds.", "code": "insufficient_funds", "decline_code": None}
+        self.payments[payment_id] |= {"state": OPEN, "decline": decline}
+
     def find(self, payment_id: str) -> Payment:
         self._answers()
         kept = self.payments[payment_id]
@@ -122,12 +145,14 @@ class Bank:
             charge=f"ch_{payment_id}" if state == SUCCEEDED else None,
             action={"client_secret": "secret", "next_action": {}} if state == ACTION else None,
             decline=kept["decline"],
+            disputed=self.disputes,
         )
 
     def cancel(self, payment_id: str) -> Payment:
         self._answers()
         with self.lock:
-            if self.payments[payment_id]["state"] != SUCCEEDED:
+            payment = self.payments[payment_id]
+            if payment["state"] != SUCCEEDED and not (payment["state"] == PROCESSING and payment["final"]):
                 self.payments[payment_id]["state"] = CANCELED
         return self.find(payment_id)
 
@@ -180,6 +205,41 @@ class Bank:
             raise OutcomeUnknown("no answer")
 
 
+class Disputed:
+    """A `Disputes` port: the cases that a test sets.
+
+    Attributes:
+        cases_there: all cases, the newest first.
+        asked: the payments that it was asked about.
+        down: whether it can be reached.
+    """
+
+    def __init__(self) -> None:
+        self.cases_there: list[Case] = []
+        self.asked: list[str] = []
+        self.down = False
+
+    def set(self, *cases: Case) -> None:
+        self.cases_there = list(cases)
+
+    def of_payment(self, payment_id: str) -> list[Case]:
+        if self.down:
+            raise Unavailable("no answer")
+        self.asked.append(payment_id)
+        return [case for case in self.cases_there if case.payment == payment_id]
+
+    def cases(self, after: str | None, since: float) -> tuple[list[Case], str | None]:
+        if self.down:
+            raise Unavailable("no answer")
+        return [case for case in self.cases_there if case.created >= since], None
+
+    def case(self, case_id: str, kind: str) -> Case | None:
+        return next((case for case in self.cases_there if (case.id, case.kind) == (case_id, kind)), None)
+
+    def response(self, case: Case, facts: Facts) -> Response:
+        return Response({"customer_name": facts.order.customer.name}, {"receipt": "a file"}, f"send {case.id}")
+
+
 class Shelf:
     """The products service: finite stock, reserved by idempotency key."""
 
@@ -215,15 +275,22 @@ class Carrier:
 
     def __init__(self) -> None:
         self.bought: dict[str, dict[str, Any]] = {}
+        self.terms: list[tuple[Any, ...]] = []
         self.voided: list[tuple[str, str]] = []
         self.taken_back = "refunded"
         self.failing: ShopError | None = None
 
-    def buy_label(self, shipment_id: str, rate_id: str, key: str) -> dict[str, Any]:
+    def buy_label(self, shipment_id: str, rate_id: str, key: str, *terms: Any) -> dict[str, Any]:
+        self.terms.append(terms)
         if self.failing is not None:
             raise self.failing
         label = {"label_url": f"http://labels/{key}", "carrier": "USPS", "tracking_number": "9400"}
         return self.bought.setdefault(key, {"object_id": shipment_id, **label})
+
+    def tracking(self, shipment_id: str) -> dict[str, Any]:
+        if not self.bought:
+            raise Conflict("no label yet")
+        return {"carrier": "USPS", "tracking_number": "9400", "tracking_history": []}
 
     def refund_label(self, shipment_id: str, key: str) -> dict[str, Any]:
         if self.failing is not None:

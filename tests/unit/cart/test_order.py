@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from cart.rules.order import (
+    ACTION,
     CANCELED,
+    CONFIRMING,
     CREATED,
     FULFILLED,
     NEXT,
     PAID,
     PAYING,
+    PROCESSING,
     RETURNED,
     Customer,
     Offer,
@@ -172,18 +175,45 @@ def test_pending_refund_counts_and_is_shown_as_pending() -> None:
     assert [each["status"] for each in render(order)["returns"]["data"]] == ["succeeded"]
 
 
+@pytest.mark.parametrize(
+    ("status", "waits_for", "failure", "shown"),
+    [
+        (CREATED, None, None, "unpaid"),
+        (CREATED, None, {"detail": "Declined."}, "failed"),
+        (CREATED, PROCESSING, None, "unpaid"),  # a copy of older code opened it again
+        (PAYING, None, None, "unpaid"),
+        (PAYING, ACTION, None, "requires_action"),
+        (PAYING, PROCESSING, None, "processing"),
+        (CONFIRMING, None, None, "requires_action"),  # a copy of older code let it wait
+        (CONFIRMING, PROCESSING, None, "processing"),
+        (PAID, PROCESSING, None, "succeeded"),
+        (CANCELED, None, {"detail": "Declined."}, "canceled"),
+    ],
+)
+def test_payment_of_an_order_is_shown(
+    status: str, waits_for: str | None, failure: dict[str, Any] | None, shown: str
+) -> None:
+    order = placed()
+    order.status, order.waits_for, order.failure = status, waits_for, failure
+    document = render(order)
+    assert document["payment"] == {"status": shown, "failure": failure}
+    assert parse(document, "cart_1", status=status).failure == failure
+
+
 @pytest.mark.parametrize("name", sorted(PREVIOUS))
 def test_order_of_the_previous_release_is_read_and_written(name: str) -> None:
     document = PREVIOUS[name]
     order = parse(document, "cart_1", status=document["status"])
     assert (order.amount, order.live, order.customer.name) == (document["amount"], False, "Chloe Taylor")
     rendered = render(order)
+    assert rendered.pop("dispute") is None  # the previous release knows of none
     for shown, stored in zip(rendered["returns"]["data"], document["returns"]["data"], strict=True):
         # The previous release did not share out a partial refund.
         assert sum(item["amount"] for item in shown["items"]) == shown["amount"]
         assert shown.pop("status") == "succeeded"  # which it did not write
         if not stored["items"]:
             shown["items"] = []
+    del rendered["payment"]  # which that release did not show
     # Also the sequence: the documentation prints it.
     assert json.dumps(rendered) == json.dumps(document)
 

@@ -65,6 +65,7 @@ def compared(listed: Listed, ours: Order | None) -> list[tuple[str, str]]:
         (payment(refunded=500), order(CANCELED)),
         (payment(ACTION), order(CONFIRMING, due_at=YOUNG)),
         (payment(OPEN), order(PAYING, due_at=YOUNG)),
+        (payment(PROCESSING), order(CONFIRMING, due_at=YOUNG)),
     ],
 )
 def test_matching_payment_has_no_difference(listed: Listed, ours: Order | None) -> None:
@@ -97,6 +98,8 @@ def test_matching_payment_has_no_difference(listed: Listed, ours: Order | None) 
         (payment(OPEN), order(PAYING, due_at=OLD), ("payment stands still", FINISH)),
         (payment(ACTION), order(CONFIRMING, due_at=OLD), ("payment stands still", FINISH)),
         (payment(PAYMENT_CANCELED), order(CANCELING, due_at=OLD), ("payment stands still", FINISH)),
+        (payment(PROCESSING), order(CONFIRMING, due_at=OLD), ("payment stands still", FINISH)),
+        (payment(PROCESSING), order(CREATED), ("payment is being settled, order open", FINISH)),
     ],
 )
 def test_payment_difference_has_its_kind_and_repair(

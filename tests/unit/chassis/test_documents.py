@@ -83,7 +83,7 @@ def sendgrid(payload: bytes, signed: bool = True) -> list[Any]:
 
 
 def twilio_signed(payload: bytes, signature: str) -> None:
-    source = TwilioWebhooks(SECRET, URL, None)  # type: ignore[arg-type]
+    source = TwilioWebhooks(SECRET, URL, None, None)  # type: ignore[arg-type]
     source.verify(payload, {"x-twilio-signature": signature})
     source.parse(payload)
 

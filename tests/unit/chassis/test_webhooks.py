@@ -11,7 +11,7 @@ from chassis.webhook_service import WebhookVerbs
 from chassis.work.inbox import Inbox
 from chassis.work.webhooks import Webhooks, is_current, unsigned
 from contracts.errors import InvalidRequest, NotFound, Unavailable
-from contracts.webhooks import Event, Handling
+from contracts.webhooks import Event, Handling, Reply
 
 
 class RecordingInbox:
@@ -56,7 +56,11 @@ class Source:
 
     def parse(self, raw: bytes) -> list[Event]:
         self.log.append("parse")
-        return [Event(each, "moved", {"id": each}, _handling(each)) for each in raw.decode().split()]
+        reply = Reply("text/xml", "<Response/>")
+        return [
+            Event(each, "moved", {"id": each}, _handling(each), reply if each.startswith("r") else None)
+            for each in raw.decode().split()
+        ]
 
     def handle(self, kind: str, body: dict[str, Any]) -> None:
         self.log.append(f"handle {body['id']}")
@@ -99,6 +103,14 @@ def test_batch_is_a_duplicate_if_every_event_is(shop: Shop) -> None:
     assert shop.accept("e3 e1") == {"received": True, "duplicate": True}
     assert [each for each in shop.log if each.startswith("handle")] == ["handle e1", "handle e2", "handle e3"]
     assert shop.accept("") == {"received": True, "duplicate": False}
+
+
+def test_event_may_want_another_answer(shop: Shop) -> None:
+    for duplicate in (False, True):
+        assert shop.accept("r1") == {
+            **{"received": True, "duplicate": duplicate},
+            "reply": {"content_type": "text/xml", "text": "<Response/>"},
+        }
 
 
 def test_event_that_cannot_be_stored_is_not_acknowledged(shop: Shop) -> None:

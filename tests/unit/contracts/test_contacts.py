@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.contacts import ascii_mail_address, mail_address_fault, phone_fault, sms_fault
+from contracts.contacts import ascii_mail_address, mail_address_fault, phone_fault, sms_fault, without_contacts
 from contracts.texts import is_one_line, is_plain, one_line
 
 GOOD_ADDRESSES = [
@@ -127,3 +127,15 @@ def test_several_lines_may_have_breaks_but_no_controls() -> None:
     assert is_plain("Dear Chloe,\r\n\tthank you.\n\u05e9\u05dc\u05d5\u05dd\u200f!")
     for hidden in ("\x00", "\x1b", "\x7f", "\x9b", "\u202e", "\u202a"):
         assert not is_plain(f"Dear{hidden}Chloe")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Invalid 'To' Phone Number: +15005550001", "Invalid 'To' Phone Number: …0001"),
+        ("550 5.1.1 <chloe.t@mail.example.com>: unknown", "550 5.1.1 <…@mail.example.com>: unknown"),
+        ("550 5.1.1 no such mailbox, code 30003", "550 5.1.1 no such mailbox, code 30003"),
+    ],
+)
+def test_addresses_and_numbers_are_masked(text: str, shown: str) -> None:
+    assert without_contacts(text) == shown

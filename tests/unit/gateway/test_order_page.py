@@ -180,6 +180,8 @@ def test_discount_is_shown_as_negative() -> None:
     ("given", "track", "title"),
     [
         (order("created", charge=None), None, "Your order is waiting for its payment"),
+        (order("confirming", waits_for="processing"), None, "Your bank is processing your payment"),
+        (order("created", failure={"detail": "No funds."}), None, "No funds. You can pay again."),
         (order("canceled", charge=None), None, "Your order was canceled"),
         (order(), tracking("PRE_TRANSIT"), "Thank you for your order"),
         (order(), tracking("TRANSIT"), "Your parcel is on its way"),

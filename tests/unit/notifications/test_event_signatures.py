@@ -28,8 +28,12 @@ def no_news(kind: str, found_by: Mapping[str, str], news: News | None) -> None:
     raise NotImplementedError
 
 
+def no_wish(number: str, wanted: bool, at: float) -> None:
+    raise NotImplementedError
+
+
 def twilio(raw: str, signature: str, token: str, url: str) -> Event:
-    source, body = twilio_events.TwilioWebhooks(token, url, no_news), raw.encode("latin-1")
+    source, body = twilio_events.TwilioWebhooks(token, url, no_news, no_wish, lambda: NOW), raw.encode("latin-1")
     source.verify(body, {"x-twilio-signature": signature})
     (event,) = source.parse(body)
     return event
@@ -74,6 +78,15 @@ def test_long_twilio_form_is_not_parsed() -> None:
     shorter = {**form, "Body": "x" * (twilio_events.MAX_BYTES // 2)}
     signed = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", shorter)
     assert twilio(urlencode(shorter), signed, TOKEN, URL).id == "SM1:sent"
+
+
+def test_longest_reply_of_a_shopper_is_read() -> None:
+    form = {"MessageSid": "SM1", "SmsStatus": "received", "From": "+15005550006", "Body": "\u738b" * 1600}
+    signature = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", form)
+    event = twilio(urlencode(form), signature, TOKEN, URL)
+    assert (event.id, event.handling, event.body) == ("SM1:received", Handling.NEVER, {})
+    with pytest.raises(InvalidRequest, match="no message"):
+        twilio_events.TwilioWebhooks(TOKEN, URL, no_news, no_wish).parse(b"SmsStatus=received&From=%2B15005550006")
 
 
 @pytest.mark.parametrize(

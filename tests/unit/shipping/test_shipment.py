@@ -7,16 +7,18 @@ from typing import Any
 
 import pytest
 
-from contracts.errors import InvalidRequest, NotFound
+from contracts.errors import InvalidRequest, NotFound, Refused
 from shipping.rules.shipment import (
     Address,
     Shipment,
     cheapest,
+    check_correction,
     currency_code,
     methods,
     page_order,
     public_address,
     smallest_units,
+    summed,
 )
 
 CHLOE = {
@@ -156,3 +158,51 @@ def test_shipment_knows_its_id_at_each_carrier() -> None:
 
     assert shipment({"shipment": "s1"}, {"shipment": "s1"}, {}).at_carriers() == ["s1"]
     assert shipment({"shipment": "s1"}, {"shipment": "acme~s2"}).at_carriers() == ["s1", "acme~s2"]
+
+
+TYPED = {"street1": "1092 Indian Summer Strt", "street2": None, "city": "San Jse", "state": "CA", "zip": "95122"}
+
+
+def test_corrected_address_is_refused_with_the_suggestion() -> None:
+    check_correction({**TYPED, "country": "US"}, {})
+    with pytest.raises(Refused) as refused:
+        check_correction({**TYPED, "country": "US"}, {"city": "San Jose", "zip": "95122-2308"})
+    assert refused.value.facts["errors"]["address"].keys() == {"city", "postal_code"}
+    assert refused.value.facts["suggestion"] == {
+        "line1": "1092 Indian Summer Strt",
+        "line2": None,
+        "city": "San Jose",
+        "state": "CA",
+        "postal_code": "95122-2308",
+        "country": "US",
+    }
+
+
+def service(name: str, amount: str, days: int | None = 3, **more: Any) -> dict[str, Any]:
+    return {
+        "object_id": f"{name}-{amount}",
+        "provider": "USPS",
+        "servicelevel": {"name": name.title(), "token": name},
+        "amount": amount,
+        "currency": "USD",
+        "amount_local": amount,
+        "currency_local": "USD",
+        "estimated_days": days,
+        "attributes": ["CHEAPEST"],
+        **more,
+    }
+
+
+def test_rates_of_several_parcels_are_added_up_by_service() -> None:
+    small, large = [service("first", "3.46"), service("ground", "5.00")], [service("ground", "9.95", 5, attributes=[])]
+    assert summed([(2, small), (1, large)]) == [
+        service("ground", "19.95", 5, object_id="ground-5.00", amount_local="19.95", attributes=[])
+    ]
+
+
+def test_rates_of_one_parcel_stay_as_they_are() -> None:
+    assert summed([(1, [service("first", "3.46")])]) == [service("first", "3.46")]
+
+
+def test_rates_in_two_currencies_are_not_added_up() -> None:
+    assert summed([(1, [service("first", "3.46")]), (1, [service("first", "3.46", currency="EUR")])]) == []

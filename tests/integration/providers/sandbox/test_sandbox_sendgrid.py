@@ -97,6 +97,11 @@ def without(name: str) -> dict[str, Any]:
         ({**MAIL, "custom_args": {"message": 7}}, "custom_args.message"),
         ({**MAIL, "mail_settings": "sandbox"}, "mail_settings"),
         ({**MAIL, "mail_settings": {"sandbox_mode": True}}, "mail_settings.sandbox_mode"),
+        ({**MAIL, "mail_settings": {"bypass_spam_management": True}}, "mail_settings.bypass_spam_management"),
+        (
+            {**MAIL, "mail_settings": {f"bypass_{name}_management": {"enable": True} for name in ("list", "spam")}},
+            "mail_settings.bypass_list_management",
+        ),
         (
             {**MAIL, "personalizations": [{"to": [{"email": "a@b.co"}], "custom_args": "m1"}]},
             "personalizations.0.custom_args",

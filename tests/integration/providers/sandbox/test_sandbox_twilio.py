@@ -172,6 +172,8 @@ def test_stop_refuses_messages_until_start(sdks: Sdks) -> None:
         ("hello", 21610),
         ("START", None),
         ("Unsubscribe", 21610),
+        ("unstop", None),
+        ("OptOut", 21610),
     ):
         answer = sdks.post("/sandbox/sms", json={"from": to, "body": text})
         assert answer.status_code == 201, answer.text

@@ -290,13 +290,14 @@ def test_mail_to_a_marked_address_reports_its_outcome(
 ) -> None:
     address = f"{outcome}@example.com"
 
-    def events_of(message: str, count: int) -> list[dict[str, Any]]:
+    def events_of(message: str, count: int, **settings: Any) -> list[dict[str, Any]]:
         webhook_sdks.sendgrid.client.mail.send.post(
             request_body={
                 "from": {"email": "shop@example.com"},
                 "personalizations": [{"to": [{"email": address}], "custom_args": {"message": message}}],
                 "subject": "Marked",
                 "content": [{"type": "text/plain", "value": "Hello"}],
+                "mail_settings": {name: {"enable": True} for name in settings},
             }
         )
 
@@ -317,6 +318,14 @@ def test_mail_to_a_marked_address_reports_its_outcome(
     if drop is not None:
         [dropped] = events_of("second", 1)
         assert (dropped["event"], dropped["reason"], dropped["status"]) == ("dropped", drop, "5.0.0")
+        bypasses = {
+            "Bounced Address": "bypass_bounce_management",
+            "Spam Reporting Address": "bypass_spam_management",
+            "Unsubscribed Address": "bypass_unsubscribe_management",
+        }
+        for reason, bypass in bypasses.items():
+            count = len(kinds) if reason == drop else 1
+            assert len(events_of(bypass, count, **{bypass: True})) == count
     key = json.loads(webhook_sdks.sendgrid.client.user.webhooks.event.settings.signed.get().body)["public_key"]
     prefix = "x-twilio-email-event-webhook-"
     for one in received.of("sendgrid"):

@@ -1,0 +1,368 @@
+"""Disputes and fraud warnings: the order shows them, its label waits, the operator is notified, a loss is counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cart.deliveries.held_labels import RELEASE, VOID
+from cart.disputes.evidence import DisputeEvidence
+from cart.disputes.watch import DisputeWatch
+from cart.rules.attention import DISPUTE, FRAUD_WARNING
+from cart.rules.dispute import ACTIONABLE, OVER, Case
+from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RETURNED
+from cart.rules.payments import DISPUTED
+from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
+from chassis.work.inbox import NotYet
+from chassis.work.tasks import ON_HOLD, WAITING
+from contracts.errors import Conflict, NotFound, Refused, Unavailable
+from tests.integration.cart.till import Shop
+
+AMOUNT = 566
+DUE = 1_765_411_199
+CHARGEBACK = Case("du_1", DISPUTE, "pi_1", "needs_response", "fraudulent", AMOUNT, 900, DUE)
+INQUIRY = replace(CHARGEBACK, status="warning_needs_response")
+WARNING = Case("issfr_1", FRAUD_WARNING, "pi_1", ACTIONABLE, "misc", 0, 900)
+
+
+def report(shop: Shop, *cases: Case) -> None:
+    """The provider now has these cases, and the shop learns of it."""
+    shop.provider.set(*cases)
+    assert shop.disputes.refresh("pi_1")
+
+
+def listed(shop: Shop) -> list[tuple[str, str]]:
+    return [(row["kind"], row["about"]) for row in shop.store.attention.list(10)]
+
+
+def label(shop: Shop) -> dict[str, Any]:
+    [task] = shop.store.deliveries.of("or_1", [LABEL])
+    return task
+
+
+def disputed(shop: Shop, *cases: Case) -> None:
+    """A paid order that is disputed before its label is bought."""
+    shop.pay()
+    report(shop, *cases)
+    shop.deliver()
+
+
+def test_order_shows_its_dispute(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    assert shop.order.dispute == CHARGEBACK.shown()
+    assert shop.store.orders.page(None, None, 1, None)[0][0].dispute == CHARGEBACK.shown()
+    report(shop, replace(CHARGEBACK, status="under_review"))
+    assert shop.order.dispute is not None
+    assert shop.order.dispute.status == "under_review"
+
+
+def test_open_dispute_is_shown_before_a_newer_closed_one(shop: Shop) -> None:
+    closed = replace(CHARGEBACK, id="du_2", status="won", created=950)
+    disputed(shop, closed, CHARGEBACK)
+    assert shop.order.dispute == CHARGEBACK.shown()
+
+
+@pytest.mark.parametrize("case", [CHARGEBACK, INQUIRY, WARNING])
+def test_label_waits_while_a_case_is_open(shop: Shop, case: Case) -> None:
+    disputed(shop, case)
+    for _ in range(10):
+        shop.now += 600
+        shop.deliver()
+    assert (shop.carrier.bought, label(shop)["state"], label(shop)["tries"]) == ({}, ON_HOLD, 0)
+    assert list(shop.postman.mails) == ["or_1:email"], "the messages do not wait"
+
+
+@pytest.mark.parametrize(
+    ("case", "end"),
+    [(CHARGEBACK, "won"), (INQUIRY, "warning_closed"), (CHARGEBACK, "prevented"), (WARNING, OVER)],
+)
+def test_label_is_bought_once_the_case_is_over(shop: Shop, case: Case, end: str) -> None:
+    disputed(shop, case)
+    shop.now += 60 * 86400
+    report(shop, replace(case, status=end))
+    assert listed(shop) == []
+    shop.deliver()
+    assert list(shop.carrier.bought) == ["or_1:label"]
+    assert (shop.order.status, shop.order.amount_returned) == (PAID, None)
+
+
+def test_second_case_holds_the_label_after_the_first(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK, WARNING)
+    report(shop, replace(CHARGEBACK, status="won"), WARNING)
+    shop.deliver()
+    assert (listed(shop), label(shop)["state"]) == ([(FRAUD_WARNING, "issfr_1")], ON_HOLD)
+
+
+def test_dismissed_case_releases_the_label(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    assert not shop.disputes.dismiss("or_1", DISPUTE, "du_2")
+    assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
+    shop.deliver()
+    assert list(shop.carrier.bought) == ["or_1:label"]
+    report(shop, replace(CHARGEBACK, evidence_due_by=DUE + 1))
+    assert listed(shop) == [], "a dismissed dispute returns only when it gets worse"
+
+
+def test_label_released_after_long_is_not_given_up_at_once(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    shop.now += 60 * 86400
+    report(shop, replace(CHARGEBACK, status="won"))
+    shop.carrier.failing = Unavailable("no answer")
+    for _ in range(10):
+        shop.deliver()
+        shop.now += 600
+    assert label(shop)["state"] == WAITING
+
+
+def test_setting_lets_labels_be_bought_all_the_same(shop: Shop) -> None:
+    shop.outbox._holds_label = False
+    disputed(shop, CHARGEBACK)
+    assert list(shop.carrier.bought) == ["or_1:label"]
+
+
+def test_payment_that_is_disputed_at_once_is_looked_at_first(shop: Shop) -> None:
+    shop.bank.disputes = True
+    shop.provider.set(CHARGEBACK)
+    shop.pay()
+    shop.provider.down = True
+    shop.deliver()
+    assert (shop.carrier.bought, label(shop)["state"]) == ({}, WAITING)
+    shop.provider.down = False
+    shop.now += 60
+    shop.deliver()
+    assert (shop.carrier.bought, label(shop)["state"]) == ({}, ON_HOLD)
+    assert shop.order.dispute == CHARGEBACK.shown()
+
+
+def test_other_payments_are_not_asked_about_before_the_label(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    assert (list(shop.carrier.bought), shop.provider.asked) == (["or_1:label"], [])
+
+
+def test_operator_is_mailed_once_about_a_dispute(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="under_review"))
+    shop.deliver()
+    [(_, subject, text)] = shop.postman.letters.values()
+    assert subject == "The charge is disputed: order or_1"
+    assert "A chargeback of $5.66: fraudulent, needs_response." in text
+    assert "by 2025-12-10 23:59 UTC" in text
+    assert "The label is held." in text
+    assert listed(shop) == [(DISPUTE, "du_1")]
+
+
+def test_inquiry_that_becomes_a_chargeback_is_mailed_again(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
+    report(shop, CHARGEBACK)
+    shop.deliver()
+    assert [text.split(":")[0].rpartition("\n")[2] for _, _, text in shop.postman.letters.values()] == [
+        "An inquiry about $5.66",
+        "A chargeback of $5.66",
+    ]
+    assert listed(shop) == [(DISPUTE, "du_1")]
+
+
+def test_lost_dispute_counts_as_given_back(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    key = shop.order.stock_key
+    report(shop, replace(CHARGEBACK, status="lost"))
+    order = shop.order
+    assert (order.status, order.amount_returned, order.returns) == (RETURNED, AMOUNT, ())
+    assert (listed(shop), order.stock_key) == ([], None)
+    for _ in range(3):
+        shop.deliver()
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [])
+    assert shop.shelf.released == {key}
+    assert shop.store.deliveries.rows(state=WAITING) == shop.store.deliveries.rows(state=ON_HOLD) == []
+
+
+def test_label_that_may_have_been_bought_is_returned_when_lost(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.deliver()
+    shop.carrier.failing = None
+    report(shop, CHARGEBACK)
+    shop.now += 60
+    shop.deliver()
+    assert label(shop)["state"] == ON_HOLD
+    report(shop, replace(CHARGEBACK, status="lost"))
+    for _ in range(3):
+        shop.deliver()
+        shop.now += 60
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
+
+
+def test_unused_label_of_a_lost_order_is_returned(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    report(shop, replace(CHARGEBACK, status="lost"))
+    shop.deliver()
+    assert (shop.order.status, shop.carrier.voided) == (RETURNED, [("shp", "or_1:void")])
+
+
+def test_goods_of_a_lost_order_that_was_sent_stay_sold(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.store.orders.update("or_1", None, lambda order: order.become(FULFILLED, 1001))
+    report(shop, replace(CHARGEBACK, status="lost"))
+    assert (shop.order.status, shop.order.stock_key) == (RETURNED, "or_1:1:stock")
+    assert shop.store.deliveries.of("or_1", [RELEASE, VOID]) == []
+
+
+def test_order_lost_in_part_needs_a_decision(shop: Shop) -> None:
+    disputed(shop, replace(CHARGEBACK, amount=166))
+    report(shop, replace(CHARGEBACK, amount=166, status="lost"))
+    shop.deliver()
+    assert (shop.order.status, shop.order.amount_returned, label(shop)["state"]) == (PAID, 166, ON_HOLD)
+    assert "refund the rest" in shop.store.attention.list(10)[0]["detail"]
+    order = shop.refunds.refund("or_1", None, "k1")
+    assert (order.status, order.amount_returned, listed(shop)) == (RETURNED, AMOUNT, [])
+    assert [each.amount for each in order.returns] == [AMOUNT - 166]
+    shop.deliver()
+    assert shop.carrier.bought == {}
+
+
+def test_dispute_lost_in_part_after_the_label_needs_nobody(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    report(shop, replace(CHARGEBACK, amount=166))
+    report(shop, replace(CHARGEBACK, amount=166, status="lost"))
+    assert (shop.order.status, shop.order.amount_returned, listed(shop)) == (PAID, 166, [])
+
+
+def test_lost_amount_survives_the_orders_other_changes(shop: Shop) -> None:
+    disputed(shop, replace(CHARGEBACK, amount=166, status="lost"))
+    shop.refunds.refund("or_1", 100, "k1")
+    assert (shop.order.amount_returned, shop.order.amount_lost) == (266, 166)
+
+
+@pytest.mark.parametrize(
+    ("case", "amount", "words"),
+    [
+        (CHARGEBACK, 100, "is disputed (du_1), and the bank has withdrawn the money"),
+        (replace(CHARGEBACK, status="under_review"), None, "nothing can be given back before it decides"),
+        (replace(CHARGEBACK, status="lost"), 100, "The bank has given back order or_1 by a dispute"),
+        (replace(CHARGEBACK, status="lost", amount=500), 100, "Only 66 of order or_1 is left to give back"),
+    ],
+)
+def test_disputed_money_is_not_refunded(shop: Shop, case: Case, amount: int | None, words: str) -> None:
+    disputed(shop, case)
+    with pytest.raises(Conflict) as error:
+        shop.refunds.refund("or_1", amount, "k1")
+    assert words in str(error.value)
+    assert shop.bank.returned == []
+
+
+@pytest.mark.parametrize("status", ["warning_needs_response", "won"])
+def test_undecided_inquiry_and_won_dispute_allow_refunds(shop: Shop, status: str) -> None:
+    disputed(shop, replace(CHARGEBACK, status=status))
+    assert shop.refunds.refund("or_1", None, "k1").status == RETURNED
+
+
+def test_refund_of_a_dispute_unknown_here_is_a_conflict(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.pay()
+
+    def refuse(*_: Any) -> Any:
+        raise Refused("Charge ch_1 has been charged back; cannot issue a refund.", {DISPUTED: True})
+
+    monkeypatch.setattr(shop.bank, "refund", refuse)
+    with pytest.raises(Conflict, match="disputed"):
+        shop.refunds.refund("or_1", 100, "k1")
+
+
+def test_refunded_order_lets_its_label_go(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    shop.refunds.refund("or_1", None, "k1")
+    for _ in range(3):
+        shop.deliver()
+    assert (shop.carrier.bought, label(shop)["state"]) == ({}, "done")
+    assert listed(shop) == [(DISPUTE, "du_1")], "the bank has not closed it"
+
+
+def test_dispute_waits_for_its_order_to_be_paid(shop: Shop) -> None:
+    shop.pay()
+    shop.store.orders.update("or_1", None, lambda order: setattr(order, "status", PAYING))
+    shop.provider.set(CHARGEBACK)
+    with pytest.raises(NotYet):
+        shop.disputes.refresh("pi_1")
+
+
+def test_dispute_of_no_order_is_not_recorded(shop: Shop) -> None:
+    assert not shop.disputes.refresh("pi_other")
+    assert shop.provider.asked == []
+
+
+def test_older_answer_does_not_replace_a_newer_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    disputed(shop, CHARGEBACK)
+    ask, answers = shop.provider.of_payment, [1]
+
+    def overtaken(payment: str) -> list[Case]:
+        old = ask(payment)
+        if answers:
+            answers.pop()
+            report(shop, replace(CHARGEBACK, status="won"))
+        return old
+
+    monkeypatch.setattr(shop.provider, "of_payment", overtaken)
+    assert shop.disputes.refresh("pi_1")
+    assert shop.order.dispute is not None
+    assert (shop.order.dispute.status, listed(shop)) == ("won", [])
+
+
+def test_case_that_the_provider_has_no_more_is_forgotten(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    report(shop)
+    assert (shop.order.dispute, listed(shop), shop.store.disputes.of_order("or_1")) == (None, [], [])
+
+
+def watch(shop: Shop) -> DisputeWatch:
+    return DisputeWatch(shop.disputes, shop.provider)
+
+
+def test_case_whose_event_was_lost_is_found(shop: Shop) -> None:
+    shop.pay()
+    watch(shop).follow()
+    shop.now += 60
+    shop.provider.set(replace(CHARGEBACK, created=int(shop.now)), replace(WARNING, created=int(shop.now)))
+    watch(shop).follow()
+    assert {case.id for case in shop.store.disputes.of_order("or_1")} == {"du_1", "issfr_1"}
+
+
+def test_recorded_cases_are_not_asked_for_each_minute(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    watch(shop).follow()
+    shop.provider.asked.clear()
+    shop.now += 60
+    watch(shop).follow()
+    assert shop.provider.asked == []
+
+
+def test_end_of_an_old_dispute_is_found_within_the_hour(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    watch(shop).follow()
+    shop.now += 2 * MONTH_S
+    watch(shop).follow()
+    shop.provider.set(replace(CHARGEBACK, status="won"))
+    shop.now += UNSETTLED_INTERVAL_S + 1
+    watch(shop).follow()
+    assert shop.order.dispute is not None
+    assert shop.order.dispute.status == "won"
+
+
+def test_evidence_is_collected_and_nothing_is_sent(shop: Shop) -> None:
+    disputed(shop, CHARGEBACK)
+    evidence = DisputeEvidence(shop.store, shop.provider, shop.carrier)
+    with pytest.raises(NotFound):
+        evidence.collect("or_2")
+    [found] = evidence.collect("or_1")
+    assert (found["id"], found["status"], found["submit"]) == ("du_1", "needs_response", "send du_1")
+    assert found["evidence"] == {"customer_name": shop.order.customer.name}
+
+
+def test_evidence_of_an_undisputed_order_is_not_found(shop: Shop) -> None:
+    with pytest.raises(NotFound, match="not disputed"):
+        DisputeEvidence(shop.store, shop.provider, shop.carrier).collect("or_1")
