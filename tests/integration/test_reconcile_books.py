@@ -29,7 +29,7 @@ from products.store.holds import held_of, held_page
 from products.store.tables import holds
 from shipping.reconcile.audit import LabelAudit
 from shipping.rules.carriers import Label
-from shipping.rules.purchase import LabelPurchase, LabelRefund, State
+from shipping.rules.purchase import LabelPurchase, LabelRefund, State, public
 from shipping.rules.reconcile import Rate, Sold
 from shipping.rules.shipment import Shipment
 from shipping.store.shipments import ShippingStore
@@ -285,7 +285,7 @@ def test_repair_records_a_label_only_if_still_right(desk: Desk) -> None:
     assert audit.mend(fix) == "recorded label t_1, tracking number 92001"
     purchase = desk.store.purchase("s_1")
     assert purchase is not None
-    assert purchase.public() == {
+    assert public("s_1", [purchase]) == {
         "object_id": "s_1",
         "label_url": "http://label",
         "labels": [{"label_url": "http://label", "tracking_number": "92001"}],
