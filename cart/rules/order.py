@@ -415,7 +415,9 @@ class Order:
         """
         unchanged = self.returns == tuple(returns)
         self.returns = tuple(returns)
-        if unchanged and (self.amount_returned or 0) == self.given_back and self.amount:
+        # An earlier release left an order returned whose refund had failed.
+        right = (self.status == RETURNED) == (self.given_back >= self.amount)
+        if unchanged and (self.amount_returned or 0) == self.given_back and self.amount and right:
             return
         self.updated = now
         self.amount_returned = self.given_back

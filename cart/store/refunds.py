@@ -188,7 +188,9 @@ class RefundRows(Store):
 
     def _take_in(self, connection: Connection, order: Order, refund: OrderRefund) -> bool:
         """Record the provider's state of one refund; returns whether it is news."""
-        ours = sa.or_(refunds.c.provider_id == refund.id, refunds.c.id == (refund.refund_id or ""))
+        # A second refund that names a row is one of its own, as if it had been made elsewhere.
+        named = sa.and_(refunds.c.id == (refund.refund_id or ""), refunds.c.provider_id.is_(None))
+        ours = sa.or_(refunds.c.provider_id == refund.id, named)
         now = self._clock()
         state = {"state": FAILED if refund.failed else DONE, "pending": refund.pending}
         values: dict[str, Any] = {**state, "provider_id": refund.id, "ended": now, "error": refund.error, **RELEASED}
@@ -197,6 +199,8 @@ class RefundRows(Store):
             values.update(id=f"rf_{_digest(refund.id)}", order_id=order.id, key=refund.id, payment=order.payment)
             values.update(amount=refund.amount, due_at=now, looks=0, began=refund.created)
             connection.execute(sa.insert(refunds).values(**values))
+        elif known.state == FAILED and known.provider_id == refund.id and not refund.failed:
+            return False  # an answer from before the failure, which is final
         elif (known.state, bool(known.pending)) != (state["state"], refund.pending):
             connection.execute(sa.update(refunds).where(refunds.c.id == known.id).values(**values))
         else:

@@ -303,3 +303,20 @@ def test_stock_that_is_not_released_yet_is_released(shop: Shop) -> None:
         complete(shop)
     assert shop.shelf.left == 10
     assert shop.store.deliveries.rows(state="waiting") == []
+
+
+def test_failure_is_not_replaced_by_an_older_answer(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", None, "k1")
+    [before] = shop.bank.refunds("pi_1")
+    fail(shop)
+    shop.refunds._take_up("or_1", [before])
+    assert state(shop) == (PAID, 0)
+
+
+def test_two_refunds_of_one_request_are_both_counted(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    [first] = shop.bank.refunds("pi_1")
+    shop.refunds._take_up("or_1", [first, dataclasses.replace(first, id="re_twin")])
+    assert state(shop) == (PAID, 200)
