@@ -29,24 +29,28 @@ def compare_cases(
         order, known = by_payment.get(case.payment), ours.get(case.id)
         if case.created > until or order is None or under_way(order, until) or not order.settled:
             continue
-        words = case.kind.replace("_", " ")
+        words = _words(case)
         theirs = f"{provider} says: {case}"
         if known is None:
             found.append(_mendable(f"{words} unknown here", order, said(order), theirs))
         elif known != case:
             found.append(_mendable(f"{words} recorded differently", order, str(known), theirs))
         elif not _is_shown(case, order):
-            found.append(_mendable(f"{words} not shown by its order", order, f"{said(order)}, {order.dispute}", theirs))
+            found.append(_mendable("dispute not shown by its order", order, f"{said(order)}, {order.dispute}", theirs))
     return found
 
 
 def compare_missing_cases(cases: Iterable[Case], by_payment: Mapping[str, Order], provider: str) -> list[Difference]:
     """The differences for our cases that the provider does not have."""
     return [
-        _mendable(f"{case.kind.replace('_', ' ')} unknown at {provider}", order, str(case), f"{provider} says: none")
+        _mendable(f"{_words(case)} unknown at {provider}", order, str(case), f"{provider} says: none")
         for case in cases
         if (order := by_payment.get(case.payment)) is not None
     ]
+
+
+def _words(case: Case) -> str:
+    return case.kind.replace("_", " ")
 
 
 def _is_shown(case: Case, order: Order) -> bool:

@@ -183,6 +183,9 @@ def test_every_difference_is_documented_and_no_other() -> None:
     )
     # The page shows the default provider's name.
     books = re.sub(r'f"(payment|refund|tax) unknown at {provider}"', r'"\1 unknown at Stripe"', books)
+    # So are the names of both kinds of cases.
+    books = books.replace('f"{_words(case)} unknown at {provider}"', 'f"{words} unknown at Stripe"')
+    books = re.sub(r'f"\{words\} ([^"]+)"', r'"dispute \1", "fraud warning \1"', books)
     labels = {f"label of a {status} order" for status in ("canceled", "returned")}
     assert 'f"label of a {order.status} order"' in books
     assert {kind for kind in documented - labels if f'"{kind}"' not in books} == set()
