@@ -202,7 +202,7 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
         if public is None:
             yield Violation(STUCK, order_id, "the list of orders does not have it")
     for row in books.records.owed:
-        if row["kind"] == "label" and row["state"] == "waiting" and row["subject"] in books.contested:
+        if row["kind"] == "label" and row["state"] == "on_hold" and row["subject"] in books.contested:
             continue  # held until the bank has decided
         if row["state"] != "done":
             detail = f"{row['kind']} {row['state']} after {row['tries']} tries: {row['error']}"

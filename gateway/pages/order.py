@@ -74,14 +74,15 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
 
 
 def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
+    payment = order.get("payment") or {}  # a cart service of the previous release shows none
     match order["status"]:
-        case "created" if order["payment"]["status"] == "processing":
+        case "created" if payment.get("status") == "processing":
             return (
                 "Your bank is processing your payment",
                 "This takes up to 14 business days. We write as soon as it is paid.",
             )
-        case "created" if order["payment"]["failure"] is not None:
-            reason = one_line(order["payment"]["failure"]["detail"] or "")
+        case "created" if payment.get("failure") is not None:
+            reason = one_line(payment["failure"]["detail"] or "")
             return "Your payment was not made", f"{reason} You can pay again.".strip()
         case "created":
             return "Your order is waiting for its payment", "We have not received a payment for it yet."

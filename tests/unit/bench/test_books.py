@@ -364,7 +364,7 @@ RIGHT: dict[str, Change] = {
     "an open dispute": lambda r, j: (
         r.disputes.update(ch_or_a=[dispute("needs_response")]),
         r.attention.append(listed("dispute")),
-        r.owed[0].update(state="waiting"),
+        r.owed[0].update(state="on_hold"),
         r.labels.pop("or_a"),
         r.orders["or_a"]["shipping"].update(tracking_number=None),
         [answer.answer.update(label_url=None, tracking_number=None) for answer in j.of(PAY, good=True)],
