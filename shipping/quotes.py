@@ -62,7 +62,8 @@ class QuoteDesk:
         """
         declared = contents(items)
         check_filing(address, self._origin, declared)
-        parcels = [(parcel.public(), contents(inside)) for parcel, inside in packed(items)]
+        # Without the whole value, no part of it can be declared.
+        parcels = [(parcel.public(), contents(inside) if declared else []) for parcel, inside in packed(items)]
         kinds: list[tuple[dict[str, str], list[dict[str, Any]]]] = []
         for each in parcels:
             if each not in kinds:
@@ -73,7 +74,11 @@ class QuoteDesk:
         # Abroad, validation transliterates and translates names, which are no misspellings.
         validate = not keep_address and str(address["country"]).upper() == UNITED_STATES
         asked = {**address, "validate": True} if validate else address
-        asks = [partial(self._carriers.quote, asked, [parcel], inside, order_id, currency) for parcel, inside in kinds]
+        # One answer is enough to know what a carrier corrects.
+        asks = [
+            partial(self._carriers.quote, address if place else asked, [parcel], inside, order_id, currency)
+            for place, (parcel, inside) in enumerate(kinds)
+        ]
         quotes: list[Quote] = all_answers(asks)
         check_correction(address, quotes[0].corrected)
         check_filing(address, self._origin, declared, quotes[0].rates)

@@ -80,7 +80,7 @@ def check_filing(
     address: Mapping[str, Any],
     origin: Mapping[str, Any],
     declared: Sequence[Mapping[str, Any]],
-    rates: Iterable[Mapping[str, Any]] = (),
+    rates: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Refuse goods whose export must be filed, because the shop has no number (ITN) of such a filing.
 
@@ -90,14 +90,18 @@ def check_filing(
     Args:
         address, origin: as `is_declared` takes them.
         declared: as `contents` returns it, for all parcels of the shipment.
-        rates: the carrier's; they convert a value that is not in US dollars. Without them such a value passes.
+        rates: the carrier's; they convert a value that is not in US dollars. Without any, such a value passes: nothing
+            is sold for it yet.
 
     Raises:
-        Refused: an export filing is required.
+        Refused: an export filing is required, or it is not known whether it is.
     """
     if filing(address, origin) is not Filing.LOW_VALUE:
         return
     value = _usd(declared, rates)
+    if value is None and rates:
+        said = "These goods cannot be sent to this address: their value in US dollars is not known."
+        raise Refused(said, {"errors": {"address": [said]}})
     if value is not None and value > EXEMPT_USD:
         said = (
             f"Goods worth more than ${EXEMPT_USD:,} cannot be sent to this address: their export must be filed first "
@@ -126,10 +130,10 @@ def _usd(declared: Sequence[Mapping[str, Any]], rates: Iterable[Mapping[str, Any
     if currency == "USD":
         return total
     for rate in rates:
-        if (rate.get("currency"), rate.get("currency_local")) == ("USD", currency):
-            dollars, local = Decimal(str(rate["amount"])), Decimal(str(rate.get("amount_local") or 0))
-            if dollars > 0 and local > 0:
-                return total * dollars / local
+        amounts = {rate.get("currency_local"): rate.get("amount_local"), rate.get("currency"): rate.get("amount")}
+        dollars, local = (Decimal(str(amounts.get(code) or 0)) for code in ("USD", currency))
+        if dollars > 0 and local > 0:
+            return total * dollars / local
     return None
 
 

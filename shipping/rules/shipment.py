@@ -141,8 +141,13 @@ class Shipment:
 
 
 def same_service(rates: Iterable[dict[str, Any]], wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the rate for the service of another rate: the same carrier and service level; None if there is none."""
-    return next((rate for rate in rates if service_of(rate) == service_of(wanted)), None)
+    """Return the rate for the service of another rate: the same carrier and service level; None if there is none.
+
+    Of several accounts at the carrier it is the same one, or else the cheapest.
+    """
+    found = [rate for rate in rates if service_of(rate) == service_of(wanted)]
+    same = [rate for rate in found if rate.get("carrier_account") == wanted.get("carrier_account")]
+    return min(same or found, key=lambda rate: Decimal(str(rate["amount"])), default=None)
 
 
 def service_of(rate: Mapping[str, Any]) -> tuple[str, str, str]:

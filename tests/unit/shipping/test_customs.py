@@ -113,3 +113,16 @@ def test_value_in_another_currency_is_converted_by_a_rate() -> None:
     check_filing(berlin, HOME, worth("2400.00", currency="EUR"), [{**rate, "amount_local": "9.80"}])
     with pytest.raises(Refused):
         check_filing(berlin, HOME, worth("2400.00", currency="EUR"), [{**rate, "amount_local": "9.00"}])
+
+
+def test_value_is_converted_by_a_rate_in_its_own_currency() -> None:
+    rate = {"currency": "EUR", "amount": "9.00", "currency_local": "USD", "amount_local": "10.00"}
+    check_filing(place("DE", "", "Berlin"), HOME, worth("2200.00", currency="EUR"), [rate])
+    with pytest.raises(Refused, match="more than"):
+        check_filing(place("DE", "", "Berlin"), HOME, worth("2400.00", currency="EUR"), [rate])
+
+
+def test_value_that_nobody_converts_is_not_certified_exempt() -> None:
+    rate = {"currency": "USD", "amount": "9.00", "currency_local": "USD", "amount_local": "9.00"}
+    with pytest.raises(Refused, match="not known"):
+        check_filing(place("DE", "", "Berlin"), HOME, worth("1.00", currency="EUR"), [rate])

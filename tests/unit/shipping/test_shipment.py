@@ -17,6 +17,7 @@ from shipping.rules.shipment import (
     methods,
     page_order,
     public_address,
+    same_service,
     smallest_units,
     summed,
 )
@@ -206,3 +207,15 @@ def test_rates_of_one_parcel_stay_as_they_are() -> None:
 
 def test_rates_in_two_currencies_are_not_added_up() -> None:
     assert summed([(1, [service("first", "3.46")]), (1, [service("first", "3.46", currency="EUR")])]) == []
+
+
+def test_service_of_two_accounts_is_bought_from_the_chosen_one() -> None:
+    level = {"servicelevel": {"name": "Ground", "token": "ground"}}
+    dear, cheap = (
+        rate("first", "10.00", carrier_account="a", **level),
+        rate("second", "8.00", carrier_account="b", **level),
+    )
+    assert same_service([dear, cheap], dear) == dear
+    assert same_service([dear, cheap], cheap) == cheap
+    assert same_service([dear, cheap], {**dear, "carrier_account": "c"}) == cheap
+    assert same_service([dear], rate("third", "1.00")) is None
