@@ -28,11 +28,12 @@ from chassis.db.engine import once_more
 from chassis.deadline import remaining
 from chassis.logs import log
 from chassis.work.tasks import DONE, FAILED, PATIENCE_S, WAITING, Task
+from contracts.contacts import without_contacts
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 
 CALL_OFF = "call_off"
 # The detail of a label whose payment was disputed as soon as it was made.
-LOOK = "look"
+DISPUTE_LOOK = "look"
 # The outcomes of returning a label after which it is of no use.
 GIVEN_BACK = ("refunded", "pending")
 
@@ -205,11 +206,11 @@ class Outbox:
     @once_more
     def _ask_for_help(self, task: Task, why: str) -> None:
         with self.store.write():
-            self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], why)
+            self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], without_contacts(why))
 
     def _check_payment(self, order: Order, task: Task) -> None:
         """Raise OnHold when the order's label is to wait, because its payment is disputed or suspected."""
-        if (task["details"] or {}).get(LOOK) and self._look is not None:
+        if (task["details"] or {}).get(DISPUTE_LOOK) and self._look is not None:
             self._look(order.payment or "")
         if self._holds_label:
             hold_label(self.store, task)
@@ -221,7 +222,8 @@ class Outbox:
         order_id, facts = task["subject"], task["details"]
         text = attention.text(order_id, facts["about"], facts["detail"])
         title = attention.subject(order_id, facts["kind"])
-        return self.notifications.send_email(self._operator, title, text, None, task["key"])
+        # A receipt: one click on "spam" must not silence the rest.
+        return self.notifications.send_email(self._operator, title, text, None, task["key"], True)
 
     def _void(self, order: Order, key: str) -> Any:
         """Refund a label that is not needed; wait for one that is still being bought."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from nameko.exceptions import RemoteError
 
-from cart.deliveries.outbox import LOOK, Outbox
+from cart.deliveries.outbox import DISPUTE_LOOK, Outbox
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.steps import PAY, Abandoned, call_off, undo
 from cart.rules.order import CONFIRMING, CREATED, LABEL, PAID, PAYING, Order
@@ -293,7 +293,7 @@ class Settlement:
                 self.store.carts.bought(order)
                 self.store.discounts.bought(order)
             self.store.attempts.end(order)
-            look = {LOOK: True} if payment.disputed else None
+            look = {DISPUTE_LOOK: True} if payment.disputed else None
             for kind in order.deliveries:
                 self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id, look if kind == LABEL else None)
             owe_taxes(self.store, order)

@@ -5,14 +5,12 @@ from __future__ import annotations
 DISPUTE = "dispute"  # the cardholder disputes the charge
 FRAUD_WARNING = "fraud_warning"  # the card's bank suspects fraud
 REFUND = "refund"  # the money did not reach the shopper
-LABEL = "label"  # no label can be bought without a decision
 MESSAGE = "message"  # a mail or text did not arrive
 
 WORDS = {
     DISPUTE: "The charge is disputed",
     FRAUD_WARNING: "The card's bank warns of fraud",
     REFUND: "A refund failed",
-    LABEL: "No label can be bought",
     MESSAGE: "A message did not arrive",
 }
 

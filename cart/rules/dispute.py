@@ -17,7 +17,7 @@ WON, LOST = "won", "lost"
 CLOSED = (WON, LOST, "warning_closed", "prevented")
 INQUIRY = ("warning_needs_response", "warning_under_review")
 # An appeal follows a lost dispute: until it is won, the money is gone.
-GONE = (LOST, "appeal_needs_response", "appeal_under_review")
+LOST_STATUSES = (LOST, "appeal_needs_response", "appeal_under_review")
 # The statuses of a fraud warning: one is over once the charge is disputed or fully refunded.
 ACTIONABLE, OVER = "actionable", "over"
 
@@ -84,7 +84,7 @@ class Case:
     @property
     def lost(self) -> int:
         """What the bank has given back to the cardholder for good, in the currency's smallest unit."""
-        return self.amount if self.status in GONE else 0
+        return self.amount if self.status in LOST_STATUSES else 0
 
     def shown(self) -> Dispute:
         """The dispute as the order shows it."""

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cart.rules.attention import MESSAGE, WORDS
 from cart.store.tables import DELIVERIES, Store, attention
-from chassis.db.engine import Database, plain
+from chassis.db.engine import Database, once_more, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
 from chassis.work.tasks import FAILED, Tasks
@@ -70,6 +70,7 @@ class Attention(Store):
         with self._database.read() as connection:
             return connection.execute(sa.select(attention.c.about).where(*wanted).limit(1)).first() is not None
 
+    @once_more
     def dismiss(self, order_id: str, kind: str, about: str) -> bool:
         """Close an entry because an operator has dealt with it; returns whether there was one."""
         if self.close(order_id, kind, about):

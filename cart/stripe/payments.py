@@ -169,8 +169,15 @@ class StripePayments:
 
         The arguments are those of `asked_past_saved_failures`. Raises as the port does.
         """
+
+        def looked() -> Answer | None:
+            try:
+                return made()
+            except Unavailable as error:  # the look was not made, and the request before it may have been carried out
+                raise OutcomeUnknown(error.detail, dict(error.facts)) from error
+
         return _translated(
-            lambda: asked_past_saved_failures(lambda options: ask(self._stripe, options), key, made, unique)
+            lambda: asked_past_saved_failures(lambda options: ask(self._stripe, options), key, looked, unique)
         )
 
     def _opened(self, key: str) -> Any:
@@ -182,7 +189,7 @@ class StripePayments:
         return next((intent for intent in listed if _named(intent, KEY) == key), None)
 
     def _confirmed(self, payment_id: str) -> Any:
-        intent = self.asked(lambda client: client.v1.payment_intents.retrieve(payment_id))
+        intent = self.asked(lambda client: client.v1.payment_intents.retrieve(payment_id, {"expand": WITH_CHARGE}))
         # After a decline it is open, and confirming it again is declined again.
         return intent if STATES.get(intent.status) in (SUCCEEDED, PROCESSING, ACTION) else None
 

@@ -315,7 +315,9 @@ class Postman:
         self.mails[key] = (order, label)
         return {"status code": "202", "message_id": "m1"}
 
-    def send_email(self, to: str, subject: str, content: str, sender: str | None, key: str) -> dict[str, Any]:
+    def send_email(
+        self, to: str, subject: str, content: str, sender: str | None, key: str, receipt: bool = False
+    ) -> dict[str, Any]:
         if self.failing is not None:
             raise self.failing
         self.letters[key] = (to, subject, content)
