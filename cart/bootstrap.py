@@ -212,9 +212,9 @@ class Parts:
             self.store.orders.issue_tokens([order])
         return public(order, self._settings.public_url)
 
-    def shown_with_deliveries(self, order: Order) -> dict[str, Any]:
-        """As `shown`, with the state of its label and messages."""
-        return {**self.shown(order), **self.outbox.outcome(order.id)}
+    def shown_with_deliveries(self, order: Order, news: bool = True) -> dict[str, Any]:
+        """As `shown`, with the state of its label and messages. `news`: see `Outbox.outcome`."""
+        return {**self.shown(order), **self.outbox.outcome(order.id, news)}
 
     def forget(self) -> None:
         """Delete records that exist only to detect repetitions, once they have expired."""

@@ -211,7 +211,8 @@ class CartService(webhook_service.WebhookVerbs):
         left = deadline.remaining()
         deadline.begin(time.monotonic() + (DELIVER_WITHIN_S if left is None else min(left, DELIVER_WITHIN_S)))
         wiring.outbox.deliver_order(order_id)
-        return wiring.shown_with_deliveries(self.store.orders.get(order_id))
+        # What becomes of the messages is known later.
+        return wiring.shown_with_deliveries(self.store.orders.get(order_id), news=False)
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:

@@ -268,13 +268,18 @@ class Outbox:
                 return label
         return None
 
-    def outcome(self, order_id: str) -> dict[str, Any]:
+    def outcome(self, order_id: str, news: bool = True) -> dict[str, Any]:
         """The state of an order's deliveries: ``label_url``, ``labels``, and ``notifications``, which is None until it
-        is paid. A label that was given back is not shown; of a message that was sent again, the last one is."""
+        is paid. A label that was given back is not shown; of a message that was sent again, the last one is.
+
+        Args:
+            news: whether to show what became of the messages after they were sent.
+        """
         rows = {row["kind"]: row for row in self.store.deliveries.of(order_id, (LABEL, VOID, *MESSAGES))}
         answers = {kind: row["answer"] or {} for kind, row in rows.items() if row["state"] == DONE}
         label = {} if answers.get(VOID, {}).get("status") in GIVEN_BACK else answers.get(LABEL, {})
-        states = self.store.messages.of([rows[kind]["key"] for kind in MESSAGES if kind in answers])
+        sent = [rows[kind]["key"] for kind in MESSAGES if kind in answers]
+        states = self.store.messages.of(sent) if news else {}
         messages = {kind: _message(rows.get(kind), states) for kind in MESSAGES}
         first = {name: label[name] for name in ("label_url", "tracking_number") if name in label}
         return {

@@ -26,10 +26,13 @@ from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.db.engine import once_more
 from chassis.logs import log
-from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError
+from contracts.errors import Conflict, InvalidRequest, OutcomeUnknown, Refused, ShopError, Unavailable
 
 # How often a refund of the whole rest is retried at once because others have just refunded part of it.
 LOWERED = 5
+
+# How often the provider is asked at once because others have just recorded another answer.
+ASKED_AT_ONCE = 3
 
 REFUND = (Step("claim", moments=LOCAL), Step("money"))
 POINTS = points("refund", REFUND)
@@ -96,16 +99,20 @@ class Refunds:
     def refresh_refunds(self, payment_id: str) -> bool:
         """Record the provider's state of a payment's refunds, including those that were made elsewhere.
 
-        Returns whether there is an order of that payment. Raises Conflict while it is not known to be paid, and as
-        the port does.
+        Returns whether there is an order of that payment. Raises Conflict while it is not known to be paid,
+        Unavailable while others record the same, and as the port does.
         """
         order = self.store.orders.of_payment(payment_id)
         if order is None:
             return False
         if not order.settled:
             raise Conflict(f"Order {order.id} is not paid yet.", {"retry_after": 2})
-        self._take_up(order.id, self.payments.refunds(payment_id))
-        return True
+        for _ in range(ASKED_AT_ONCE):
+            # An answer that is older than what is recorded must not replace it.
+            before = self._recorded(order.id)
+            if self._take_up_after(order.id, before, self.payments.refunds(payment_id)):
+                return True
+        raise Unavailable(f"The refunds of order {order.id} are being recorded.", {"retry_after": 2})
 
     def _carry_out(self, row: dict[str, Any], asked_before: bool, awaited: bool) -> Order:
         try:
@@ -186,6 +193,20 @@ class Refunds:
         if row.get("disputed"):  # its event has not been handled yet
             return Conflict(f"The charge of order {order.id} is disputed: nothing can be given back. {row['error']}")
         return Refused(row["error"])
+
+    def _recorded(self, order_id: str) -> list[tuple[Any, ...]]:
+        rows = self.store.refunds.of_order(order_id)
+        return [(row["id"], row["provider_id"], row["state"], row["pending"]) for row in rows]
+
+    @once_more
+    def _take_up_after(self, order_id: str, before: list[tuple[Any, ...]], refunds: list[OrderRefund]) -> bool:
+        """Record the provider's answer, unless others than `before` are recorded by now: then returns False."""
+        with self.store.write():
+            self.store.orders.locked(order_id)
+            if self._recorded(order_id) != before:
+                return False
+            self._take_up(order_id, refunds)
+            return True
 
     @once_more
     def _take_up(self, order_id: str, refunds: list[OrderRefund]) -> Order:

@@ -199,8 +199,6 @@ class RefundRows(Store):
             values.update(id=f"rf_{_digest(refund.id)}", order_id=order.id, key=refund.id, payment=order.payment)
             values.update(amount=refund.amount, due_at=now, looks=0, began=refund.created)
             connection.execute(sa.insert(refunds).values(**values))
-        elif known.state == FAILED and known.provider_id == refund.id and not refund.failed:
-            return False  # an answer from before the failure, which is final
         elif (known.state, bool(known.pending)) != (state["state"], refund.pending):
             connection.execute(sa.update(refunds).where(refunds.c.id == known.id).values(**values))
         else:

@@ -305,13 +305,30 @@ def test_stock_that_is_not_released_yet_is_released(shop: Shop) -> None:
     assert shop.store.deliveries.rows(state="waiting") == []
 
 
-def test_failure_is_not_replaced_by_an_older_answer(shop: Shop) -> None:
+def test_failure_is_not_replaced_by_an_older_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.pay()
     shop.refunds.refund("or_1", None, "k1")
-    [before] = shop.bank.refunds("pi_1")
-    fail(shop)
-    shop.refunds._take_up("or_1", [before])
+    asked = shop.bank.refunds
+
+    def late(payment: str) -> list[Any]:
+        """While the answer is on its way, the refund fails, and another copy records that."""
+        monkeypatch.setattr(shop.bank, "refunds", asked)
+        answer = asked(payment)
+        fail(shop)
+        return answer
+
+    monkeypatch.setattr(shop.bank, "refunds", late)
+    assert shop.refunds.refresh_refunds("pi_1")
     assert state(shop) == (PAID, 0)
+
+
+def test_refunds_that_always_change_are_looked_at_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    recorded = iter(range(100))
+    monkeypatch.setattr(shop.refunds, "_recorded", lambda order_id: [(next(recorded),)])
+    with pytest.raises(Unavailable):
+        shop.refunds.refresh_refunds("pi_1")
 
 
 def test_two_refunds_of_one_request_are_both_counted(shop: Shop) -> None:
