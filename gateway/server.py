@@ -59,8 +59,9 @@ def serve(host: str, port: int, workers: int, longest_call: float, leave_s: floa
     drain = math.ceil(longest_call) + DRAIN_MARGIN_S
     parent = os.getpid()
     signals = {*STOPPING, signal.SIGCHLD}
-    signal.signal(signal.SIGCHLD, _noted)  # by default it is discarded, not kept for sigwait
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # first: a signal in between would be lost
+    for number in signals:
+        signal.signal(number, _noted)  # by default SIGCHLD is discarded, not kept for sigwait
 
     def start() -> BaseProcess:
         process = context.Process(target=_work, args=(host, port, drain, leave_s, signals, parent))
@@ -117,9 +118,7 @@ def _work(host: str, port: int, drain: int, leave_s: float, blocked: set[signal.
     Args:
         parent: the process that forked it.
     """
-    for number in STOPPING:
-        signal.signal(number, _noted)  # uvicorn raises it again after draining
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # the others stay noted: uvicorn raises them again after draining
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(json_formatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

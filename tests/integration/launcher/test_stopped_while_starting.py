@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,8 @@ def broker(rabbit: RabbitNode) -> str:
     return rabbit.uri
 
 
-def start(module: list[str], uri: str, place: Path) -> subprocess.Popen[str]:
+@contextmanager
+def started(module: list[str], uri: str, place: Path) -> Iterator[subprocess.Popen[str]]:
     gateway = free_port()
     env = {
         **without_keys(os.environ),
@@ -43,55 +46,58 @@ def start(module: list[str], uri: str, place: Path) -> subprocess.Popen[str]:
         "PYTHONUNBUFFERED": "1",
     }
     command = [sys.executable, "-W", "ignore", "-m", *module]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def terminated_output(process: subprocess.Popen[str]) -> str:
     """Send SIGTERM, wait for the end, and return the remaining output of the process."""
-    try:
-        process.terminate()
-        output = process.communicate(timeout=START_TIMEOUT_S)[0]
-        assert process.returncode in ENDED, output
-        return output
-    finally:
-        process.kill()
+    process.terminate()
+    output = process.communicate(timeout=START_TIMEOUT_S)[0]
+    assert process.returncode in ENDED, output
+    return output
 
 
 def handles_sigterm(process: subprocess.Popen[str]) -> bool:
-    """Whether `process` has a handler for SIGTERM, or blocks the signal until it has one."""
+    """Whether `process` has a handler for SIGTERM. A blocked signal does not count: sigwait hides the block."""
     status = Path(f"/proc/{process.pid}/status").read_text()
-    masks = [int(line.split()[1], 16) for line in status.splitlines() if line.startswith(("SigCgt", "SigBlk"))]
-    return any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_process_that_was_just_spawned_ends(part: str, broker: str, tmp_path: Path) -> None:
-    terminated_output(start(PARTS[part], broker, tmp_path))
+    with started(PARTS[part], broker, tmp_path) as process:
+        terminated_output(process)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_process_that_just_got_its_handler_ends(part: str, broker: str, tmp_path: Path) -> None:
     """Before that moment the default action ends the process. After it, the handler must end it."""
-    process = start(PARTS[part], broker, tmp_path)
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not handles_sigterm(process):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-    terminated_output(process)
+    with started(PARTS[part], broker, tmp_path) as process:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not handles_sigterm(process):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        terminated_output(process)
 
 
 def test_service_that_waits_for_its_broker_ends(tmp_path: Path) -> None:
-    process = start(SERVICE, f"amqp://user:word@127.0.0.1:{free_port()}//", tmp_path)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "shipping: up to date\n"
-    terminated_output(process)
+    with started(SERVICE, f"amqp://user:word@127.0.0.1:{free_port()}//", tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "shipping: up to date\n"
+        terminated_output(process)
 
 
 def test_service_whose_start_hangs_ends(broker: str, tmp_path: Path) -> None:
     nameko = ["nameko", "run", "--config", "config.yml", "tests.integration.launcher.slow_start"]
-    process = start(["launcher.after_broker", *nameko], broker, tmp_path)
-    assert process.stdout is not None
-    while (line := process.stdout.readline()) != "starting\n":
-        assert line, "the process ended early"
-    assert '"stopped while starting"' in terminated_output(process)
+    with started(["launcher.after_broker", *nameko], broker, tmp_path) as process:
+        assert process.stdout is not None
+        while (line := process.stdout.readline()) != "starting\n":
+            assert line, "the process ended early"
+        assert '"stopped while starting"' in terminated_output(process)
