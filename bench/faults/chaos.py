@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ from launcher.shop import Shop
 # How long the shop may take to settle at the end, before unfinished work counts as stuck (seconds).
 LAST_WAIT_S = 60.0
 MARGIN_S = 60.0  # of clocks
+# How long the shop may take to learn of a lost event from the provider's list, and how often to look (seconds).
+CATCH_UP_S, CATCH_UP_INTERVAL_S = 180.0, 5.0
 STARTING = 180.0  # seconds until the part that was killed last is up again
 
 
@@ -185,15 +188,20 @@ async def run(
             now = await asyncio.to_thread(_pids, shop)
             outcome.strangers = [part for part in pids if pids[part] != now[part]]
         outcome.killed, outcome.troubles = dict(weather.killed), dict(weather.troubles)
-    await asyncio.to_thread(_check, outcome, shop, databases, catalogue, since)
+    until = time.monotonic() + (CATCH_UP_S if plan.aftermath else 0.0)
+    while await asyncio.to_thread(_check, outcome, shop, databases, catalogue, since):
+        if time.monotonic() > until:
+            break
+        await asyncio.sleep(CATCH_UP_INTERVAL_S)
     return outcome
 
 
-def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalogue, since: float) -> None:
+def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalogue, since: float) -> bool:
+    """Check the books; return whether there is a violation that may end by itself."""
     found = records.read(shop.url, shop.sandbox_url, databases, since, shop.amqp_uri)
     outcome.violations = books.check(Books(found, outcome.journal, catalogue))
-    for order in found.orders.values():
-        outcome.orders[order["status"]] = outcome.orders.get(order["status"], 0) + 1
+    outcome.orders = dict(Counter(order["status"] for order in found.orders.values()))
+    return any(violation.rule in books.CATCHES_UP for violation in outcome.violations)
 
 
 def _pids(shop: Shop) -> dict[str, list[int]]:

@@ -76,6 +76,11 @@ class Books:
             yield from ((order_id, charge["id"]) for charge in charges if charge["paid"])
 
     @cached_property
+    def begun_debits(self) -> set[str]:
+        """The orders whose bank has accepted a debit, as their shopper saw; it may have failed since."""
+        return {sight.asked["order_id"] for sight in self.journal.of(journals.PAY) if sight.status == PROCESSING}
+
+    @cached_property
     def put_in(self) -> dict[str, Counter[str]]:
         """Cart -> how many of each SKU were added to it, as the shopper saw."""
         found: dict[str, Counter[str]] = defaultdict(Counter)

@@ -22,7 +22,8 @@ from launcher.shop import Shop
 # The relative frequency with which each part is killed. A broker crash affects all parts, so it is killed more rarely.
 PARTS = {"cart": 5, "products": 3, "shipping": 3, "notifications": 3, "gateway": 2, "rabbitmq": 1}
 BROKER = "rabbitmq"
-PROVIDERS = ("stripe", "shippo", "twilio", "sendgrid")
+STRIPE = "stripe"
+PROVIDERS = (STRIPE, "shippo", "twilio", "sendgrid")
 # Half of Stripe's troubles are those of its taxes alone: payments go on without them.
 TAX_ROUTES = "/v1/tax/*"
 TROUBLES: dict[str, dict[str, Any]] = {
@@ -96,7 +97,8 @@ def schedule(
                 passed = 0.0
                 yield Event(0.0, "lull")
         else:
-            target, trouble = dice.choice(PROVIDERS), dice.choice([*TROUBLES, *(KEPT if kept else ())])
+            target = dice.choice(PROVIDERS)
+            trouble = dice.choice([*TROUBLES, *(KEPT if kept and target == STRIPE else ())])
             yield Event(gap, "trouble", target, trouble, dice.uniform(*TROUBLE_LASTS), dice.getrandbits(30))
 
 
@@ -209,7 +211,7 @@ class Storm:
         if (task := self._ends.pop(event.target, None)) is not None:
             task.cancel()
         fault, what = {**TROUBLES, **KEPT}[event.trouble] | {"seed": event.dice}, event.target
-        if event.target == "stripe" and event.dice % 2:
+        if event.target == STRIPE and event.dice % 2:
             fault, what = {**fault, "path": TAX_ROUTES}, "stripe taxes"
         await self._ask("PUT", f"faults/{event.target}", fault)
         self.troubles[f"{what}: {event.trouble}"] += 1
