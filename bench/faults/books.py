@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.faults import journal as journals
 from bench.faults.journal import Sight
-from bench.faults.judges import JUDGES, OPEN, PAID, Books
+from bench.faults.judges import JUDGES, LOST, OPEN, PAID, Books
 from bench.faults.records import Row, taxed
 from bench.faults.shopper import GOOD
 
@@ -238,7 +238,7 @@ def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
         if not made_again and order["status"] != "returned":
             wanted.add((order_id, "refund"))
         messages = (books.records.messages.get(f"{order_id}:{kind}") for kind in ("email", "sms"))
-        if any(message and message["progress"] in ("failed", "bounced") for message in messages):
+        if any(message and message["progress"] in LOST for message in messages):
             wanted.add((order_id, "message"))
     listed = {(entry["order_id"], entry["kind"]) for entry in books.records.attention}
     for order_id, kind in sorted(wanted - listed):

@@ -92,6 +92,7 @@ class Outcome:
         after_outages: how long the orders that outages interrupted took to settle.
         seconds: how long the shoppers ran; cpu: seconds of one core that they took together.
         orders: status -> orders.
+        afterwards: what went wrong after a provider had said yes -> how often.
         strangers: parts other than the broker whose process changed when the broker was restarted.
         timeline: [seconds since the beginning, the fault or the measurement].
     """
@@ -108,6 +109,7 @@ class Outcome:
     seconds: float = 0.0
     cpu: float = 0.0
     orders: dict[str, int] = field(default_factory=dict)
+    afterwards: dict[str, int] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
     timeline: list[tuple[float, str]] = field(default_factory=list)
 
@@ -199,7 +201,9 @@ async def run(
 def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalogue, since: float) -> bool:
     """Check the books; return whether there is a violation that may end by itself."""
     found = records.read(shop.url, shop.sandbox_url, databases, since, shop.amqp_uri)
-    outcome.violations = books.check(Books(found, outcome.journal, catalogue))
+    compared = Books(found, outcome.journal, catalogue)
+    outcome.violations = books.check(compared)
+    outcome.afterwards = compared.afterwards if outcome.plan.aftermath else {}
     outcome.orders = dict(Counter(order["status"] for order in found.orders.values()))
     return any(violation.rule in books.CATCHES_UP for violation in outcome.violations)
 

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         (options.keep / "faults.json").write_text(json.dumps(report.document(outcome, about), indent=1))
     if options.save:
         kind = "restarts-" if options.restarts else "outages-" if plan.outages else ""
+        kind = "aftermath-" if plan.aftermath else kind
         name = f"faults-{kind}{options.database}"
         (RESULTS / f"{name}.md").write_text(page, encoding="utf-8")
         text = json.dumps(report.document(outcome, about), indent=1)

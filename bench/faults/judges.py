@@ -19,6 +19,7 @@ PAID = ("paid", "fulfilled", "returned")  # the sequence of an order's statuses:
 
 
 PROCESSING = 202  # the answer while a bank settles a payment
+LOST = ("failed", "bounced")  # the progress of a message that did not arrive
 # Stripe's states of a dispute that is not decided.
 OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 
@@ -79,6 +80,24 @@ class Books:
     def begun_debits(self) -> set[str]:
         """The orders whose bank has accepted a debit, as their shopper saw; it may have failed since."""
         return {sight.asked["order_id"] for sight in self.journal.of(journals.PAY) if sight.status == PROCESSING}
+
+    @property
+    def lost_messages(self) -> list[Row]:
+        """The messages that were sent and did not arrive, as the shop knows."""
+        return [message for message in self.records.messages.values() if message["progress"] in LOST]
+
+    @property
+    def afterwards(self) -> dict[str, int]:
+        """What went wrong after a provider had said yes -> how often."""
+        return {
+            "disputes": sum(map(len, self.records.disputes.values())),
+            "fraud warnings": sum(map(len, self.records.warnings.values())),
+            "orders with failed refunds": len(self.failed_refunds),
+            "bank debits": len(self.begun_debits),
+            "of them failed": len(self.begun_debits - set(self.paid)),
+            "messages that did not arrive": len(self.lost_messages),
+            "entries on the operator's list": len(self.records.attention),
+        }
 
     @cached_property
     def put_in(self) -> dict[str, Counter[str]]:

@@ -42,6 +42,7 @@ def document(outcome: Outcome, about: dict[str, Any]) -> dict[str, Any]:
         "checkouts_per_second": round(outcome.rate, 2),
         "cpu_seconds_of_the_shoppers": round(outcome.cpu, 1),
         "orders": dict(sorted(outcome.orders.items())),
+        "afterwards": outcome.afterwards,
         "killed": dict(sorted(outcome.killed.items())),
         "troubles": dict(sorted(outcome.troubles.items())),
         "answers": {
@@ -99,6 +100,7 @@ def markdown(outcome: Outcome, about: dict[str, Any]) -> str:
         "|---|---|",
         f"| checkouts | {facts['checkouts']} in {facts['seconds']:.0f} s, {facts['checkouts_per_second']} a second |",
         f"| orders at the end | {_counts(facts['orders'])} |",
+        f"| went wrong after a provider had said yes | {_counts(facts['afterwards'])} |",
         f"| {how} | {_counts(facts['killed'])} |",
         f"| troubles of providers | {_counts(facts['troubles'])} |",
         f"| troubles below the shop, and the slowest settling after each | {_outages(facts['outages'])} |",

@@ -1,6 +1,7 @@
 """The books are right after a hundred checkouts under faults.
 
-Meanwhile, parts are killed, and providers, clocks, broker and disk fail. How soon everything settles is measured by
+Meanwhile, parts are killed, and providers, clocks, broker and disk fail. Some charges are disputed, refunds and debits
+fail, messages are lost, rates expire, and Stripe keeps failures. How soon everything settles is measured by
 `bench faults`, on a machine that does nothing else.
 """
 
@@ -35,6 +36,7 @@ def test_checkouts_under_faults_leave_the_books_right(troubled: Stage) -> None:
         squall=12.0,
         troubles=(storm.KILL, storm.PROVIDER, *outages),
         outage_share=0.3,
+        aftermath=True,
     )
     outcome = asyncio.run(chaos.run(plan, troubled.shop, troubled.databases, outages=troubled.outages))
     summary = report.document(outcome, {})
@@ -45,3 +47,4 @@ def test_checkouts_under_faults_leave_the_books_right(troubled: Stage) -> None:
     assert len(outages) >= 7, outages
     assert set(outcome.outages) == set(outages), summary
     assert summary["answers"]["after_a_repetition"] > 0, summary
+    assert all(outcome.afterwards.values()), summary

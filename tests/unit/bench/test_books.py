@@ -96,7 +96,7 @@ def correct_books() -> Books:
                     tax_entry("tax_2", "rf_2", -890, 1 - TAX, f"tax_{order_id}"),
                 ]
             records.emails[order_id], records.sms[order_id] = [{"subject": "paid"}], [{"body": "paid"}]
-            records.messages[f"{order_id}:email"] = {"uncertain": 0, "status": "delivered"}
+            records.messages[f"{order_id}:email"] = {"uncertain": 0, "progress": "delivered"}
             done = {"state": "done", "tries": 1, "error": None}
             records.owed += [{"subject": order_id, "kind": kind, **done} for kind in ("label", "email", "sms")]
             inner["stock_key"] = f"{order_id}:1:stock" if status == "paid" else None
@@ -244,7 +244,7 @@ WRONG: dict[str, tuple[str, Change]] = {
     ),
     "a lost mail that is not listed": (
         books.LISTED,
-        lambda r, j: r.messages["or_a:email"].update(status="bounced"),
+        lambda r, j: r.messages["or_a:email"].update(progress="bounced"),
     ),
     "an order on the list that needs nobody": (books.LISTED, lambda r, j: r.attention.append(listed("dispute"))),
     "not in the list": (books.STUCK, lambda r, j: r.orders.pop("or_b")),
@@ -517,3 +517,19 @@ def test_moved_parcel_fulfils_its_order_and_keeps_its_label() -> None:
     assert books.check(shop_books) == []
     shop_books.records.labels["or_c"][0].update(status="REFUNDED")
     assert broken_rules(shop_books) == {books.ONE_LABEL}
+
+
+@pytest.mark.parametrize(("status", "broken"), [(202, set()), (402, {books.CART})])
+def test_accepted_debit_empties_the_cart(status: int, broken: set[str]) -> None:
+    shop_books = correct_books()
+    shop_books.records.carts["cart of or_b"] = {}
+    asked = {"order_id": "or_b", "card": "pm_usBankAccount_insufficientFunds"}
+    shop_books.journal.sights.append(sight(PAY, "cart of or_b", asked, status, {}))
+    assert broken_rules(shop_books) == broken
+
+
+@pytest.mark.parametrize(("amount", "listed_wrongly"), [(100, False), (99, True)])
+def test_refund_that_was_made_again_needs_nobody(amount: int, listed_wrongly: bool) -> None:
+    shop_books = correct_books()
+    shop_books.records.payouts["ch_or_a"] = [payout(100, "failed"), payout(amount, "succeeded")]
+    assert (books.LISTED in broken_rules(shop_books)) == listed_wrongly
