@@ -1,4 +1,4 @@
-"""What the payment of an order waits for."""
+"""What the payment of an order waits for, and whether it may redirect the shopper."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,3 +9,4 @@ down_revision = "0017"
 
 def upgrade() -> None:
     op.add_column("orders", sa.Column("waits_for", sa.String(16)))
+    op.add_column("orders", sa.Column("redirects", sa.Boolean))

@@ -32,6 +32,7 @@ class Payment:
         charge: the charge's id once the money is taken.
         action: ``{"client_secret", "next_action"}`` while a confirmation is needed.
         decline: ``{"detail", "code", "decline_code"}`` of the last declined card.
+        redirects: whether methods that redirect the shopper to another page may pay it.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Payment:
     charge: str | None = None
     action: dict[str, Any] | None = None
     decline: dict[str, Any] | None = None
+    redirects: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,20 @@ class Payments(Protocol):
     live: bool
 
     def open(
-        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+        self,
+        order_id: str,
+        amount: int,
+        currency: str,
+        email: str,
+        key: str,
+        discount: str | None = None,
+        redirects: bool = False,
     ) -> Payment:
         """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small).
 
         Args:
             discount: the order's discount code, to be stored with the payment; given only if there is one.
+            redirects: whether methods that redirect the shopper may pay it; given only if so.
         """
 
     def method(self, card: str, key: str) -> str:
@@ -87,8 +97,11 @@ class Payments(Protocol):
         `confirm` raises them.
         """
 
-    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+    def confirm(self, payment_id: str, method: str, key: str, return_url: str | None = None) -> Payment:
         """Take the money from `method`. Also raises PaymentDeclined and Refused.
+
+        Args:
+            return_url: where the shopper comes back from the bank's page; given only if there is one.
 
         Refused with the fact `CALLED_OFF`: the payment can no longer be confirmed, such as one canceled elsewhere.
         """
@@ -110,6 +123,13 @@ class Payments(Protocol):
 
     def refunds(self, payment_id: str) -> list[OrderRefund]:
         """All refunds of a payment, regardless of their origin."""
+
+
+class MethodTypes(Protocol):
+    """The kinds of payment methods that the provider's form offers, for storefronts."""
+
+    def types(self) -> list[str]:
+        """Their names at the provider, such as ``card``. Raises as `Payments.find` does."""
 
 
 class PaymentNews(Protocol):
@@ -135,7 +155,8 @@ class PaymentProvider(Protocol):
     """A payment provider: a bundle, made of the process's `chassis.settings.Settings`.
 
     A provider that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`. One that
-    calculates taxes has the attribute `taxes`: `cart.rules.tax.Taxes`.
+    calculates taxes has the attribute `taxes`: `cart.rules.tax.Taxes`. One with a form of its own for storefronts has
+    `method_types`: `MethodTypes`.
     """
 
     @property

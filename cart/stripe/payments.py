@@ -41,6 +41,9 @@ STATES = {
 # The name under which a PaymentIntent's metadata has the order's discount code.
 DISCOUNT_CODE = "discount_code"
 
+# How the id of a ConfirmationToken begins: what a shopper has entered in the Payment Element.
+CONFIRMATION_TOKEN = "ctoken_"  # noqa: S105 - the beginning of an id
+
 # The code of a payment that can no longer be confirmed, such as one canceled in the dashboard.
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 
@@ -68,15 +71,26 @@ class StripePayments:
         )
 
     def open(
-        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+        self,
+        order_id: str,
+        amount: int,
+        currency: str,
+        email: str,
+        key: str,
+        discount: str | None = None,
+        redirects: bool = False,
     ) -> Payment:
         return self._payment(
             lambda: self._stripe.v1.payment_intents.create(
                 {
                     "amount": amount,
                     "currency": currency,
-                    # No redirect methods: a storefront that pays over this API has no page to return to.
-                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+                    # Without a page to return to, there are no redirect methods. This cannot be changed later:
+                    # https://docs.stripe.com/api/payment_intents/update
+                    "automatic_payment_methods": {
+                        "enabled": True,
+                        "allow_redirects": "always" if redirects else "never",
+                    },
                     # A PaymentIntent redeems no promotion code: it only names the code, for the comparison.
                     "metadata": {"order_id": order_id, **({} if discount is None else {DISCOUNT_CODE: discount})},
                     "description": f"Order {order_id}",
@@ -87,7 +101,7 @@ class StripePayments:
         )
 
     def method(self, card: str, key: str) -> str:
-        if card.startswith("pm_"):
+        if card.startswith(("pm_", CONFIRMATION_TOKEN)):
             return card
         method = _translated(
             lambda: self._stripe.v1.payment_methods.create(
@@ -96,11 +110,13 @@ class StripePayments:
         )
         return method.id
 
-    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+    def confirm(self, payment_id: str, method: str, key: str, return_url: str | None = None) -> Payment:
+        # A ConfirmationToken carries what Stripe.js has collected: the method, the mandate of a bank debit, and that
+        # Stripe.js handles the next action (https://docs.stripe.com/api/confirmation_tokens/object).
+        name = "confirmation_token" if method.startswith(CONFIRMATION_TOKEN) else "payment_method"
+        asked: Any = {name: method, **({} if return_url is None else {"return_url": return_url})}
         return self._payment(
-            lambda: self._stripe.v1.payment_intents.confirm(
-                payment_id, {"payment_method": method}, options={"idempotency_key": key}
-            )
+            lambda: self._stripe.v1.payment_intents.confirm(payment_id, asked, options={"idempotency_key": key})
         )
 
     def find(self, payment_id: str) -> Payment:
@@ -176,7 +192,8 @@ def _read(intent: Any) -> Payment:
                 "decline_code": error.get("decline_code"),
             }
         charge = body.get("latest_charge") if state == SUCCEEDED else None
-        return Payment(body["id"], state, body["amount"], charge=charge, action=action, decline=decline)
+        redirects = (body.get("automatic_payment_methods") or {}).get("allow_redirects") == "always"
+        return Payment(body["id"], state, body["amount"], charge, action, decline, redirects)
     except (KeyError, AttributeError, TypeError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 
