@@ -177,13 +177,13 @@ def pay(request: Request, response: Response) -> dict[str, Any]:
 
     402 `payment-declined`: the order stays open. Show `detail`, and pay with another card and a new `Idempotency-Key`.
 
-    402 `payment-action-required`: the bank asks the shopper. Pass `client_secret` to Stripe.js (`handleNextAction`). Or,
-    if `next_action` has a `redirect_to_url`, open its `url`: it leads back to your `return_url`, and without one nowhere,
-    so that it belongs in a new tab. Then read the order until it is `paid`, or its `payment.failure` says why not.
-    Sending the same payment again, with any key, shows the outcome at once: 200 if the bank has agreed, and 402 with the
-    same `client_secret` while it has not answered. Another `client_secret` means that it refused and asks once more; the
-    third time within an hour is 409. Another card replaces the one that waits. After ten minutes (by default) the
-    payment is canceled, and the order can be paid again.
+    402 `payment-action-required`: the bank asks the shopper. Pass `client_secret` to Stripe.js (`handleNextAction`).
+    Or, if `next_action` has a `redirect_to_url`, open its `url`: it leads back to your `return_url`, and without one
+    nowhere, so that it belongs in a new tab. Then read the order until it is `paid`, or its `payment.failure` says
+    why not. Sending the same payment again, with any key, shows the outcome at once: 200 if the bank has agreed, and
+    402 with the same `client_secret` while it has not answered. Another `client_secret` means that it refused and
+    asks once more; the third time within an hour is 409. Another card replaces the one that waits. After ten minutes
+    (by default) the payment is canceled, and the order can be paid again.
 
     409: paid with another card, canceled, too little stock, or the code is used up. With `Retry-After`, repeat later.
     """
