@@ -30,7 +30,7 @@ from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
 from cart.rules.order import CANCELING, EMAIL, LABEL, SMS, Order
-from cart.rules.payments import PaymentProvider
+from cart.rules.payments import MethodTypes, PaymentProvider
 from cart.rules.public_order import public
 from cart.rules.tax import Taxes
 from cart.showing import Showing
@@ -215,6 +215,16 @@ class Parts:
     def shown_with_deliveries(self, order: Order, news: bool = True) -> dict[str, Any]:
         """As `shown`, with the state of its label and messages. `news`: see `Outbox.outcome`."""
         return {**self.shown(order), **self.outbox.outcome(order.id, news)}
+
+    def payment_options(self) -> dict[str, Any]:
+        """What a storefront needs for the provider's own form, as `CartService.payment_options` returns it."""
+        kinds: MethodTypes | None = getattr(self._provider, "method_types", None)
+        key = self._settings.stripe_publishable_key if "stripe" in self._settings.in_use["PAYMENT_PROVIDER"] else ""
+        return {
+            "publishable_key": key or None,
+            "currency": self._settings.currency,
+            "payment_method_types": [] if kinds is None else kinds.types(),
+        }
 
     def forget(self) -> None:
         """Delete records that exist only to detect repetitions, once they have expired."""

@@ -190,12 +190,14 @@ class CartService(webhook_service.WebhookVerbs):
         return self.wiring.shown(self.wiring.checkout.choose_shipping(order_id, cart_id, shipping_id, key))
 
     @rpc(expected_exceptions=ShopError, sensitive_arguments="card", idempotent=True, most=14)
-    def pay(self, cart_id: str, order_id: str, card: str, key: str) -> dict[str, Any]:
+    def pay(self, cart_id: str, order_id: str, card: str, key: str, return_url: str | None = None) -> dict[str, Any]:
         """Take the money once; then send the label, the email and the SMS, at once or later.
 
         Args:
-            card: a token of the payment provider, such as Stripe's ``tok_…`` or ``pm_…``; "" for an order of 0.
+            card: a token of the payment provider, such as Stripe's ``tok_…``, ``pm_…`` or ``ctoken_…``; "" for an
+                order of 0.
             key: the caller's; an order is paid only once, regardless of the key.
+            return_url: where the shopper comes back from a bank's page; a page of the shop's.
 
         Returns the order as `order` does; while its payment is ``processing``, nothing is delivered yet. Raises as
         `OrderPayment.pay` does.
@@ -203,7 +205,7 @@ class CartService(webhook_service.WebhookVerbs):
         bind(order_id=order_id)
         self._limit(self.settings.pay_timeout)
         wiring = self.wiring
-        order = wiring.payment.pay(order_id, cart_id, card, self.payer)
+        order = wiring.payment.pay(order_id, cart_id, card, self.payer, return_url)
         if not order.settled:
             return wiring.shown_with_deliveries(order)
         # The money is taken: from here on failures are recorded and repaired later, never reported as a failed payment,
@@ -213,6 +215,17 @@ class CartService(webhook_service.WebhookVerbs):
         wiring.outbox.deliver_order(order_id)
         # What becomes of the messages is known later.
         return wiring.shown_with_deliveries(self.store.orders.get(order_id), news=False)
+
+    @rpc(expected_exceptions=ShopError)
+    def payment_options(self) -> dict[str, Any]:
+        """What a storefront needs for the provider's own form.
+
+        Returns ``{"publishable_key", "currency", "payment_method_types"}``: the key is None when none is set, and there
+        is nothing but test cards. Raises Unavailable, OutcomeUnknown or ProviderFailure when the provider does not
+        say which methods there are.
+        """
+        self._limit(self.settings.rpc_timeout)
+        return self.wiring.payment_options()
 
     @rpc(expected_exceptions=ShopError, idempotent=True, most=6)
     def cancel(self, cart_id: str | None, order_id: str, key: str) -> dict[str, Any]:

@@ -44,6 +44,10 @@ SANDBOX_OPERATOR = "operator@example.com"
 # An admin key of which the shop knows only the digest.
 HASHED_KEY = re.compile(r"sha256:[0-9A-Fa-f]{64}")
 
+# Stripe's keys name their mode: https://docs.stripe.com/keys
+PUBLISHABLE_KEY = re.compile(r"pk_(test|live)_[A-Za-z0-9_]{1,200}")
+SECRET_KEY = re.compile(r"(?:sk|rk)_(test|live)_")
+
 # An origin as browsers send it: in ASCII, without a path. The port is left out when it is the scheme's own.
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 # The shortest signing secret: 128 bits as hexadecimal digits.
@@ -120,6 +124,8 @@ class Settings:
     stripe_webhook_secret: str = field(repr=False)
     shippo_webhook_secret: str = field(repr=False)
     sendgrid_webhook_key: str
+    # For Stripe.js in a storefront; "": there is none, and the demo storefront offers test cards.
+    stripe_publishable_key: str
     public_url: str
     # After how many seconds the state of a parcel, and of a text message, is requested again.
     tracking_poll: float
@@ -211,6 +217,7 @@ class Settings:
             stripe_webhook_secret=_webhook_secret(config, "stripe", providers),
             shippo_webhook_secret=_webhook_secret(config, "shippo", providers),
             sendgrid_webhook_key=_text(config, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
+            stripe_publishable_key=_publishable_key(config, providers["stripe"]),
             public_url=_text(config, "PUBLIC_URL").rstrip("/")
             or f"http://127.0.0.1:{_text(config, 'GATEWAY_PORT') or 8000}",
             tracking_poll=_seconds(config, "TRACKING_POLL"),
@@ -342,6 +349,19 @@ def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Prov
     return _text(config, f"{name.upper()}_WEBHOOK_SECRET") or (
         "" if providers[name].live else SANDBOX_WEBHOOK_SECRETS[name]
     )
+
+
+def _publishable_key(config: dict[str, Any], stripe: Provider) -> str:
+    """Stripe's publishable key, of the same mode as the secret key where this process has it."""
+    key = _text(config, "STRIPE_PUBLISHABLE_KEY").strip()
+    mode = PUBLISHABLE_KEY.fullmatch(key)
+    if key and mode is None:
+        raise ValueError("STRIPE_PUBLISHABLE_KEY must begin with pk_test_ or pk_live_.")
+    secret = SECRET_KEY.match(stripe.key)
+    wanted = "test" if not stripe.live else secret[1] if secret else None
+    if mode is not None and wanted is not None and mode[1] != wanted:
+        raise ValueError(f"STRIPE_PUBLISHABLE_KEY is for {mode[1]} mode, and STRIPE_API_KEY for {wanted} mode.")
+    return key
 
 
 def _live_providers(config: dict[str, Any]) -> set[str] | None:

@@ -23,6 +23,8 @@ RESPONSE_HEADERS = (
 # For how long a browser need not ask again; Chromium's longest (seconds).
 PREFLIGHT_MAX_AGE_S = 7200
 
+# The scheme and the authority of a URL.
+_ORIGIN = re.compile(r"https?://[^/?#]*")
 _LOCALHOST = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
 
 Headers = list[tuple[str, str]]
@@ -80,6 +82,24 @@ def may_change(environ: Mapping[str, Any], settings: Settings) -> bool:
     if environ.get("HTTP_ORIGIN") in settings.cors_origins:
         return True
     return _may_call(environ, settings) and "HTTP_COOKIE" not in environ
+
+
+def may_return(url: str, settings: Settings) -> bool:
+    """Whether a bank may send a shopper to a URL: it is a page of the shop's, or of an origin that may call the API.
+
+    Over http only on this machine, and only while Stripe is the sandbox: the URL then has what identifies a payment.
+
+    Args:
+        url: beginning with http:// or https://, without user or password.
+    """
+    found = _ORIGIN.match(url)
+    origin = found[0].lower() if found else ""
+    is_here = _LOCALHOST.fullmatch(origin) is not None
+    if not origin.startswith("https:") and (settings.stripe.live or not is_here):
+        return False
+    own = _ORIGIN.match(settings.public_url.lower())
+    listed = origin in settings.cors_origins or (own is not None and own[0] == origin)
+    return listed or (settings.cors_localhost and is_here)
 
 
 def _may_call(environ: Mapping[str, Any], settings: Settings) -> bool:

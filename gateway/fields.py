@@ -18,7 +18,7 @@ Rules = dict[str, Any]
 MAX_REDEMPTIONS = 2_147_483_647
 MAX_TIME = 99_999_999_999  # Unix seconds; a time in milliseconds is more
 
-_STRIPE_CARD = re.compile(r"(tok|pm)_[A-Za-z0-9_]{1,200}")
+_STRIPE_CARD = re.compile(r"(tok|pm|ctoken)_[A-Za-z0-9_]{1,200}")
 # A letter is required, so that a card's number does not pass.
 _CARD = re.compile(r"(?=.*[A-Za-z])[!-~]{1,255}")
 _URL = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?")
@@ -125,10 +125,10 @@ CARD = described(
 STRIPE_CARD = described(
     {
         "type": "string",
-        "check_with": _matching(_STRIPE_CARD, "must be a token (tok_…) or a payment method (pm_…)"),
+        "check_with": _matching(_STRIPE_CARD, "must be a token (tok_… or ctoken_…) or a payment method (pm_…)"),
     },
-    "Stripe's token (`tok_…`) or payment method (`pm_…`), which Stripe.js makes with the shop's publishable key; never "
-    "a card's number. An order of 0 needs none.",
+    "Stripe's token (`tok_…`), payment method (`pm_…`) or ConfirmationToken (`ctoken_…`), which Stripe.js makes with "
+    "the shop's publishable key; never a card's number. An order of 0 needs none.",
 )
 COUNTRY = described(
     {"type": "string", "check_with": _matching(re.compile(r"[A-Za-z]{2}"), "must be a country's two letters")},
@@ -148,6 +148,11 @@ URLS: Rules = {
     "maxlength": product_limits.IMAGES,
     "schema": {**IMAGE, "maxlength": product_limits.URL_LENGTH},
 }
+RETURN_URL = described(
+    {"type": "string", "maxlength": 2000, "check_with": [_matching(_URL, "must be an http or https URL"), _one_line]},
+    "The page to which a bank sends the shopper back: of the shop's own origin, or of one that may call this API. With "
+    "it, methods that redirect the shopper can pay.",
+)
 TAX_CODE = described(
     {"type": "string", "check_with": _matching(product_limits.TAX_CODE, product_limits.TAX_CODE_MESSAGE)},
     "What it is for the tax, as Stripe lists it: `txcd_99999999` is goods in general.",

@@ -321,15 +321,16 @@ SHIPPING_CHOICE = Shape(
 )
 
 
-def _payment(card: fields.Rules) -> Shape:
+def _payment(card: fields.Rules, more: fields.Rules) -> Shape:
     return Shape(
         # No card for an order of 0: the service knows what an order costs.
-        {"order_id": required(fields.ID), "cart": described(card, "The same as `card`."), "card": card},
+        {"order_id": required(fields.ID), "cart": described(card, "The same as `card`."), "card": card, **more},
         rules=(_same("cart", "card"),),
     )
 
 
-_PAYMENT, _STRIPE_PAYMENT = _payment(fields.CARD), _payment(fields.STRIPE_CARD)
+_PAYMENT = _payment(fields.CARD, {})
+_STRIPE_PAYMENT = _payment(fields.STRIPE_CARD, {"return_url": fields.RETURN_URL})
 
 
 def payment(in_use: Mapping[str, Sequence[str]]) -> Shape:

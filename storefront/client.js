@@ -143,6 +143,7 @@ export class Problem extends Error {
  * @property {"created" | "paid" | "fulfilled" | "canceled" | "returned"} status
  * @property {number} amount In the currency's smallest unit.
  * @property {string} currency
+ * @property {{status: string, failure: {detail: string | null, code: string | null} | null}} payment
  * @property {OrderItem[]} items
  * @property {{id: string, status: string, reason: string, amount: number, evidence_due_by: number | null} | null} dispute
  *   In Stripe's words.
@@ -275,6 +276,16 @@ export class Shop {
 
   // --- Orders
 
+  /**
+   * What the payment provider's own form needs.
+   *
+   * @param {Options} [options]
+   * @returns {Promise<{publishable_key: string | null, currency: string, payment_method_types: string[]}>}
+   */
+  paymentOptions(options) {
+    return this.#send("GET", "/api/payment/", options);
+  }
+
   /** @param {Customer} customer @param {Options} [options] @returns {Promise<Order>} */
   checkout(customer, options) {
     return this.#inCart("POST", "/api/cart/checkout/", { ...options, body: customer });
@@ -288,15 +299,15 @@ export class Shop {
 
   /**
    * Pay. Throws a `Problem` with `decline_code` if the card is declined, or with `next_action` if the bank wants a
-   * confirmation; pay again after it.
+   * confirmation; pay again after it. If `payment.status` is `processing`, a bank settles the payment within days.
    *
    * @param {string} orderId
    * @param {string | null} card The payment provider's token; null for an order of 0.
-   * @param {Options} [options]
+   * @param {Options & {returnUrl?: string}} [options] `returnUrl`: the page to which a bank sends the shopper back.
    * @returns {Promise<Order>}
    */
-  pay(orderId, card, options) {
-    const body = { order_id: orderId, ...(card !== null && { card }) };
+  pay(orderId, card, { returnUrl, ...options } = {}) {
+    const body = { order_id: orderId, ...(card !== null && { card }), return_url: returnUrl };
     return this.#inCart("POST", "/api/cart/paid/", { ...options, body });
   }
 

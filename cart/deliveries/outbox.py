@@ -241,8 +241,8 @@ class Outbox:
         The same request under the same key returns that payment; if the first never arrived, this opens one now, which
         is canceled as well.
         """
-        named = {"discount": asked["discount"]} if "discount" in asked else {}
-        opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key, **named)
+        more = {name: asked[name] for name in ("discount", "redirects") if name in asked}
+        opened = self.payments.open(order.id, asked["amount"], asked["currency"], asked["email"], key, **more)
         payment = self.payments.cancel(opened.id)
         if payment.state != CANCELED:
             raise OutcomeUnknown(f"Payment {payment.id} is {payment.state}.")

@@ -52,13 +52,21 @@ class OrderPayment:
         self.store = settlement.store
         self.payments = settlement.payments
 
-    def pay(self, order_id: str, cart_id: str | None, card: str, payer: str | None = None) -> Order:
+    def pay(
+        self,
+        order_id: str,
+        cart_id: str | None,
+        card: str,
+        payer: str | None = None,
+        return_url: str | None = None,
+    ) -> Order:
         """Pay an order with `card`, once; returns the paid order, or one whose payment a bank settles later (it is
         `processing`). Of two concurrent payers one pays, and both receive the order.
 
         Args:
             card: not used for an order of 0, which is paid without one; else "" is no card.
             payer: whose limit a decline counts against; the order's cart when None.
+            return_url: where the shopper comes back from a bank's page. Only with it, methods that redirect can pay.
 
         Raises:
             NotFound: no such order of this cart.
@@ -93,7 +101,7 @@ class OrderPayment:
             # ClaimLost: the new holder finishes the work; the next iteration reads the outcome.
             with suppress(ClaimLost), self.settlement.at_work(claimed):
                 if claimed.stock_key is None:
-                    return self._attempt(Attempt(claimed, card, _digest(claimed, card)))
+                    return self._attempt(Attempt(claimed, card, _digest(claimed, card), return_url=return_url))
                 self.settlement.finish(claimed, digest)
 
     def resume(self, order_id: str, hurry: bool = False) -> None:

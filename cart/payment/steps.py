@@ -35,12 +35,14 @@ class Shop(Protocol):
 
 @dataclass
 class Attempt:
-    """One attempt to pay: a claimed order, the card and its digest, and the card's payment method once it is made."""
+    """One attempt to pay: a claimed order, the card and its digest, the card's payment method once it is made, and
+    where the shopper comes back from a bank's page."""
 
     order: Order
     card: str
     digest: str
     method: str = ""
+    return_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,11 @@ def _release_stock(shop: Shop, left: Abandoned) -> None:
         shop.store.deliveries.add(left.stock_key, RELEASE, left.order.id)
 
 
+def _choose_redirects(attempt: Attempt) -> None:
+    # Stored before the request: a repetition under its key must ask for the same.
+    attempt.order.redirects = attempt.return_url is not None
+
+
 def _open_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
     """Open a payment of the order's amount, without a card yet, or reuse that of the last attempt if possible.
 
@@ -147,25 +154,26 @@ def _open_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
     order = attempt.order
     if order.payment is not None:
         payment = shop.payments.find(order.payment)
-        # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change it
-        # back.
         if payment.state == PROCESSING and payment.amount == order.amount:
             return payment  # confirmed by the shopper's own page meanwhile
-        if payment.state not in (OPEN, CANCELED, SUCCEEDED) or payment.amount != order.amount:
+        # One of another amount is canceled, not changed: a suspended payer that wakes up now could otherwise change it
+        # back. Whether it permits redirects can never be changed.
+        fits = payment.amount == order.amount and payment.redirects == bool(order.redirects)
+        if payment.state not in (OPEN, CANCELED, SUCCEEDED) or not fits:
             payment = call_off(shop.payments, order.payment)
         if payment.state == SUCCEEDED:
             return payment
         if payment.state == CANCELED:
             order.payment = None
     if order.payment is None and order.amount:
-        email, key, named = order.customer.email, order.key("open"), naming_code(order.code)
-        order.payment = shop.payments.open(order.id, order.amount, order.currency, email, key, **named).id
+        email, key, more = order.customer.email, order.key("open"), opening(order.code, bool(order.redirects))
+        order.payment = shop.payments.open(order.id, order.amount, order.currency, email, key, **more).id
     return {"payment": order.payment}
 
 
-def naming_code(code: str | None) -> dict[str, str]:
-    """The argument of `Payments.open` that names a discount code, which a provider without codes never gets."""
-    return {} if code is None else {"discount": code}
+def opening(code: str | None, redirects: bool) -> dict[str, Any]:
+    """The arguments of `Payments.open` that a provider without codes, or without redirects, never gets."""
+    return {**({} if code is None else {"discount": code}), **({"redirects": True} if redirects else {})}
 
 
 def _call_off_unknown(shop: Shop, left: Abandoned) -> None:
@@ -174,8 +182,8 @@ def _call_off_unknown(shop: Shop, left: Abandoned) -> None:
     if isinstance(left.error, Refused | Unavailable) or order.payment is not None or not order.amount:
         return
     if shop.store.journal.payment_unknown(order):
-        asked = {"amount": order.amount, "currency": order.currency, "email": order.customer.email}
-        asked |= naming_code(order.code)
+        asked: dict[str, Any] = {"amount": order.amount, "currency": order.currency, "email": order.customer.email}
+        asked |= opening(order.code, bool(order.redirects))
         shop.store.deliveries.add(order.key("open"), CALL_OFF, order.id, asked)
 
 
@@ -202,7 +210,8 @@ def _name_card(attempt: Attempt) -> None:
 
 def _confirm_payment(shop: Shop, attempt: Attempt) -> Payment:
     order = attempt.order
-    return shop.payments.confirm(order.payment or "", attempt.method, order.key("confirm"))
+    more = {} if attempt.return_url is None else {"return_url": attempt.return_url}
+    return shop.payments.confirm(order.payment or "", attempt.method, order.key("confirm"), **more)
 
 
 # What an order takes from what others want, too: the code first, because it costs no call to another service.
@@ -212,7 +221,7 @@ RESERVE = (
 )
 BEFORE_THE_MONEY = (
     *RESERVE,
-    Step("open", do=_open_payment, undo=_call_off_unknown),
+    Step("open", do=_open_payment, prepare=_choose_redirects, undo=_call_off_unknown),
     Step("method", do=_make_method, needed=_costs),
 )
 # From here on, only a known outcome is undone: `Settlement.settle` looks it up.

@@ -191,6 +191,7 @@ class Order:
         amount_lost: what the bank has given back to the cardholder by lost disputes, in the currency's smallest unit.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
+        redirects: whether this attempt opens a payment that methods with a redirect may pay, too.
         stock_key: the reservation that currently holds its stock, or None.
         card: a digest of the card that paid, to distinguish a repetition from a payment by another card.
         waits_for: ACTION or PROCESSING, as the last check found it. Copies of older code leave it unchanged, so it
@@ -228,6 +229,7 @@ class Order:
     amount_lost: int = 0
     attempt: int = 0
     payment: str | None = None
+    redirects: bool | None = None
     stock_key: str | None = None
     card: str | None = None
     waits_for: str | None = None

@@ -36,6 +36,7 @@ class Payment:
         action: ``{"client_secret", "next_action"}`` while a confirmation is needed.
         decline: ``{"detail", "code", "decline_code"}`` of the last declined card.
         disputed: whether the charge is or was disputed; false when the provider does not say.
+        redirects: whether methods that redirect the shopper to another page may pay it.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Payment:
     action: dict[str, Any] | None = None
     decline: dict[str, Any] | None = None
     disputed: bool = False
+    redirects: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,20 @@ class Payments(Protocol):
     live: bool
 
     def open(
-        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+        self,
+        order_id: str,
+        amount: int,
+        currency: str,
+        email: str,
+        key: str,
+        discount: str | None = None,
+        redirects: bool = False,
     ) -> Payment:
         """Open a payment of `amount` (smallest unit of `currency`). Also raises Refused (the amount is too small).
 
         Args:
             discount: the order's discount code, to be stored with the payment; given only if there is one.
+            redirects: whether methods that redirect the shopper may pay it; given only if so.
         """
 
     def method(self, card: str, key: str) -> str:
@@ -96,8 +106,11 @@ class Payments(Protocol):
         `confirm` raises them.
         """
 
-    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+    def confirm(self, payment_id: str, method: str, key: str, return_url: str | None = None) -> Payment:
         """Take the money from `method`. Also raises PaymentDeclined and Refused.
+
+        Args:
+            return_url: where the shopper comes back from the bank's page; given only if there is one.
 
         Refused with the fact `CALLED_OFF`: the payment can no longer be confirmed, such as one canceled elsewhere.
         """
@@ -132,6 +145,13 @@ class Disputes(Protocol):
         """What the shop can send to the bank about a case; nothing is sent."""
 
 
+class MethodTypes(Protocol):
+    """The kinds of payment methods that the provider's form offers, for storefronts."""
+
+    def types(self) -> list[str]:
+        """Their names at the provider, such as ``card``. Raises as `Payments.find` does."""
+
+
 class PaymentNews(Protocol):
     """What the shop does with a provider's news. All raise ShopError: the event is then handled again."""
 
@@ -159,7 +179,8 @@ class PaymentProvider(Protocol):
 
     A provider that reports disputes has the attribute `disputes`: `Disputes`, and `cart.disputes.watch.CaseLists`. One
     that also keeps discount codes has the attribute `discounts`: `cart.rules.discount.Discounts`. One that calculates
-    taxes has the attribute `taxes`: `cart.rules.tax.Taxes`.
+    taxes has the attribute `taxes`: `cart.rules.tax.Taxes`. One with a form of its own for storefronts has
+    `method_types`: `MethodTypes`.
     """
 
     @property

@@ -51,7 +51,7 @@ _newest = sa.tuple_(orders.c.created, orders.c.id)
 # What a row has in addition to the order's document. The token is not part of it: a claim holder writes its order back
 # later, and would undo a revocation.
 _STATE = (
-    *("cart_id", "status", "attempt", "payment", "stock_key", "card", "waits_for", "discount"),
+    *("cart_id", "status", "attempt", "payment", "stock_key", "card", "waits_for", "discount", "redirects"),
     *("claim", "holder", "claimed_until", "due_at", "looks"),
 )
 

@@ -58,6 +58,8 @@ orders = sa.Table(
     sa.Column("card", sa.String(64)),
     # What its payment waits for; a copy of older code leaves it as it is.
     sa.Column("waits_for", sa.String(16)),
+    # Whether the attempt opens a payment for methods that redirect, too; empty where a copy of older code wrote it.
+    sa.Column("redirects", sa.Boolean),
     *claim_columns(),
     sa.Column("due_at", sa.Float(53), nullable=False, server_default="0"),
     sa.Column("looks", sa.Integer, nullable=False),

@@ -1,4 +1,4 @@
-"""Stripe as a bundle: its client, its lists, its disputes, its discount codes, its taxes, its webhooks."""
+"""Stripe as a bundle: its client, its lists, its disputes, its discount codes, its taxes, its methods, its webhooks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from cart.rules.payments import PaymentNews
 from cart.stripe.discounts import StripeDiscounts
 from cart.stripe.disputes import StripeDisputes
 from cart.stripe.lists import StripeLists
+from cart.stripe.method_types import StripeMethodTypes
 from cart.stripe.payments import StripePayments
 from cart.stripe.tax import StripeTaxes
 from cart.stripe.webhooks import StripeWebhooks
@@ -21,6 +22,7 @@ class Stripe:
         self.disputes = StripeDisputes(self.payments)
         self.discounts = StripeDiscounts(self.payments)
         self.taxes = StripeTaxes(settings)
+        self.method_types = StripeMethodTypes(self.payments)
         self._secret = settings.stripe_webhook_secret
 
     def webhooks(self, news: PaymentNews) -> StripeWebhooks:

@@ -60,6 +60,10 @@ WITH_CHARGE = ["latest_charge"]
 # The code of a refund of a charge that was charged back: https://docs.stripe.com/error-codes#charge-disputed
 CHARGE_DISPUTED = "charge_disputed"
 
+ALWAYS = "always"  # how Stripe calls it that methods may redirect the shopper to another page
+# How the id of a ConfirmationToken begins: what a shopper has entered in the Payment Element.
+CONFIRMATION_TOKEN = "ctoken_"  # noqa: S105 - the beginning of an id
+
 # The code of a payment that can no longer be confirmed, such as one canceled in the dashboard.
 UNEXPECTED_STATE = "payment_intent_unexpected_state"
 
@@ -87,14 +91,22 @@ class StripePayments:
         )
 
     def open(
-        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+        self,
+        order_id: str,
+        amount: int,
+        currency: str,
+        email: str,
+        key: str,
+        discount: str | None = None,
+        redirects: bool = False,
     ) -> Payment:
         named = {"order_id": order_id, **({} if discount is None else {DISCOUNT_CODE: discount})}
         asked: Any = {
             "amount": amount,
             "currency": currency,
-            # No redirect methods: a storefront that pays over this API has no page to return to.
-            "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
+            # Without a page to return to, there are no redirect methods. This cannot be changed later:
+            # https://docs.stripe.com/api/payment_intents/update
+            "automatic_payment_methods": {"enabled": True, "allow_redirects": ALWAYS if redirects else "never"},
             # A PaymentIntent redeems no promotion code: it only names the code, for the comparison.
             "metadata": {**named, KEY: key},
             "description": f"Order {order_id}",
@@ -110,14 +122,18 @@ class StripePayments:
         return _read(self.asked_once(create, key, lambda: self._opened(key)))
 
     def method(self, card: str, key: str) -> str:
-        if card.startswith("pm_"):
+        if card.startswith(("pm_", CONFIRMATION_TOKEN)):
             return card
         asked: Any = {"type": "card", "card": {"token": card}}
         # A second payment method does nothing. If the first has used up the token, Stripe refuses it.
         return self.asked_once(lambda client, options: client.v1.payment_methods.create(asked, options), key).id
 
-    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
-        asked: Any = {"payment_method": method, "expand": WITH_CHARGE}
+    def confirm(self, payment_id: str, method: str, key: str, return_url: str | None = None) -> Payment:
+        # A ConfirmationToken carries what Stripe.js has collected: the method, the mandate of a bank debit, and that
+        # Stripe.js handles the next action (https://docs.stripe.com/api/confirmation_tokens/object).
+        name = "confirmation_token" if method.startswith(CONFIRMATION_TOKEN) else "payment_method"
+        page = {} if return_url is None else {"return_url": return_url}
+        asked: Any = {name: method, **page, "expand": WITH_CHARGE}
         return _read(
             self.asked_once(
                 lambda client, options: client.v1.payment_intents.confirm(payment_id, asked, options),
@@ -223,7 +239,8 @@ def _read(intent: Any) -> Payment:
         charge, disputed = body.get("latest_charge") if state == SUCCEEDED else None, False
         if isinstance(charge, dict):  # only where it is expanded
             charge, disputed = charge["id"], charge["disputed"]
-        return Payment(body["id"], state, body["amount"], charge, action, decline, disputed)
+        redirects = (body.get("automatic_payment_methods") or {}).get("allow_redirects") == ALWAYS
+        return Payment(body["id"], state, body["amount"], charge, action, decline, disputed, redirects)
     except (KeyError, AttributeError, TypeError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 

@@ -352,6 +352,13 @@ OBJECTS: dict[str, Json] = {
             "type": a("sku", "discount", "tax", "shipping"),
         }
     ),
+    "PaymentOptions": members(
+        {
+            "publishable_key": {**TEXT_OR_NULL, "description": "For Stripe.js; null while none is set."},
+            "currency": {**CURRENCY, "description": "The shop's own; an order is paid in its own `currency`."},
+            "payment_method_types": {**many(TEXT), "description": "Stripe's names, such as `card`."},
+        }
+    ),
     "OrderPayment": members(
         {
             "status": {

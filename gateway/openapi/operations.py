@@ -173,6 +173,7 @@ def operations(payment: Shape) -> dict[tuple[str, str], Operation]:
         ("POST", "/api/cart/shipping"): _choice(keyed=True),
         ("PUT", "/api/cart/shipping"): _choice(keyed=False),
         ("POST", "/api/cart/paid"): _payment(payment),
+        ("GET", "/api/payment"): Operation("Payment", "PaymentOptions"),
         ("GET", "/api/orders"): Operation("Orders", "Orders", query=schemas.ORDERS_QUERY, headers=("Link",)),
         ("GET", "/api/orders/{order_id}"): Operation("Orders", "Order", of=READER),
         ("POST", "/api/orders/{order_id}/cancel"): Operation(

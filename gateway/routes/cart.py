@@ -8,8 +8,9 @@ from typing import Any
 
 from falcon import Request, Response
 
-from contracts.errors import InvalidRequest
+from contracts.errors import InvalidRequest, wrong_field
 from gateway import limits, schemas, seed_json, visit
+from gateway.cors import may_return
 from gateway.idempotency import effect, fresh_key, of_cart, of_own_cart
 from gateway.identity import cart_id, remember, sign
 from gateway.reading import body, optional_body
@@ -18,6 +19,8 @@ from gateway.schemas import spelled
 from gateway.visit import known, services
 
 Items = list[dict[str, Any]]
+
+RETURNS_NOWHERE = "must be a page of the shop's origin, or of one in CORS_ORIGINS; with https, except on localhost"
 
 
 @post("/api/cart", status=201)
@@ -154,6 +157,17 @@ def choose_shipping(request: Request) -> dict[str, Any]:
     )
 
 
+@get("/api/payment")
+def payment_options(request: Request) -> dict[str, Any]:
+    """What Stripe.js needs in a storefront.
+
+    `publishable_key` is null while none is set. `payment_method_types` are the methods that the shop has switched on at
+    Stripe. Stripe's Payment Element offers those of them that fit the currency, the amount and the shopper.
+    """
+    options: dict[str, Any] = services(request).cart.payment_options()
+    return options
+
+
 @post("/api/cart/paid")
 def pay(request: Request, response: Response) -> dict[str, Any]:
     """Pay an order by card, or without one when it costs nothing; label, email and SMS follow.
@@ -166,13 +180,13 @@ def pay(request: Request, response: Response) -> dict[str, Any]:
 
     402 `payment-declined`: the order stays open. Show `detail`, and pay with another card and a new `Idempotency-Key`.
 
-    402 `payment-action-required`: the card's bank asks the shopper. If `next_action` has a `redirect_to_url`, open its
-    `url` in a new tab; that page does not lead back. Otherwise pass `client_secret` to Stripe.js (`handleNextAction`).
-    Read the order until it is `paid`. It does not show a refusal: let the shopper send the same payment again, with any
-    key. The answer is 200 if the bank has agreed, and 402 with the same `client_secret` while it has not answered.
-    Another `client_secret` means that it refused and asks once more; the third time within an hour is 409. Another card
-    replaces the one that waits. After ten minutes (by default) the payment is canceled, and the order can be paid
-    again.
+    402 `payment-action-required`: the bank asks the shopper. Pass `client_secret` to Stripe.js (`handleNextAction`).
+    Or, if `next_action` has a `redirect_to_url`, open its `url`: it leads back to your `return_url`, and without one
+    nowhere, so that it belongs in a new tab. Then read the order until it is `paid`, or its `payment.failure` says
+    why not. Sending the same payment again, with any key, shows the outcome at once: 200 if the bank has agreed, and
+    402 with the same `client_secret` while it has not answered. Another `client_secret` means that it refused and
+    asks once more; the third time within an hour is 409. Another card replaces the one that waits. After ten minutes
+    (by default) the payment is canceled, and the order can be paid again.
 
     409: paid with another card, canceled, too little stock, or the code is used up. With `Retry-After`, repeat later.
     """
@@ -182,10 +196,17 @@ def pay(request: Request, response: Response) -> dict[str, Any]:
     limits.spend(request, limits.CART_PAYMENT, payer)
     shape = schemas.payment(visit.of(request).gateway.settings.in_use)
     form = body(request, shape, rescue=seed_json.payment)
+    return_url = form.get("return_url")
+    if return_url is not None and not may_return(return_url, visit.of(request).gateway.settings):
+        raise wrong_field("return_url", RETURNS_NOWHERE)
     limits.spend(request, limits.ORDER_PAYMENT, f"{payer} {form['order_id']}")
     once = effect(request, form, of_cart)
     order: dict[str, Any] = services(request, once, payer=payer).cart.pay(
-        shopper, form["order_id"], form.get("cart", form.get("card", "")), once.key
+        shopper,
+        form["order_id"],
+        form.get("cart", form.get("card", "")),
+        once.key,
+        *([] if return_url is None else [return_url]),
     )
     # A cart service of the previous release shows no payment.
     if order.get("payment", {}).get("status") == "processing":

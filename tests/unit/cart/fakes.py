@@ -63,7 +63,14 @@ class Bank:
         self.lock = threading.RLock()
 
     def open(
-        self, order_id: str, amount: int, currency: str, email: str, key: str, discount: str | None = None
+        self,
+        order_id: str,
+        amount: int,
+        currency: str,
+        email: str,
+        key: str,
+        discount: str | None = None,
+        redirects: bool = False,
     ) -> Payment:
         with self.lock:
             mood = self.opening.pop(0) if self.opening else "take"
@@ -71,11 +78,13 @@ class Bank:
                 raise Unavailable("too many requests")
             if mood == "drop":
                 raise OutcomeUnknown("no answer")
-            if key in self.answers and self.payments[self.answers[key]]["amount"] != amount:
+            known = self.payments.get(self.answers.get(key, ""))
+            if known is not None and (known["amount"], known["redirects"]) != (amount, redirects):
                 raise ProviderFailure("Stripe was asked for two things under one key.")
             if key not in self.answers:
                 payment = f"pi_{len(self.payments) + 1}"
-                self.payments[payment] = {"state": OPEN, "amount": amount, "decline": None, "discount": discount}
+                opened = {"state": OPEN, "amount": amount, "decline": None, "discount": discount}
+                self.payments[payment] = {**opened, "redirects": redirects, "return_url": None}
                 self.answers[key] = payment
             if mood == "lose":
                 raise OutcomeUnknown("no answer")
@@ -89,8 +98,9 @@ class Bank:
     def method(self, card: str, key: str) -> str:
         return card.replace("tok_", "pm_")
 
-    def confirm(self, payment_id: str, method: str, key: str) -> Payment:
+    def confirm(self, payment_id: str, method: str, key: str, return_url: str | None = None) -> Payment:
         with self.lock:
+            self.payments[payment_id]["return_url"] = return_url
             return self._confirm(payment_id, method, key)
 
     def _confirm(self, payment_id: str, method: str, key: str) -> Payment:
@@ -146,6 +156,7 @@ class Bank:
             action={"client_secret": "secret", "next_action": {}} if state == ACTION else None,
             decline=kept["decline"],
             disputed=self.disputes,
+            redirects=kept["redirects"],
         )
 
     def cancel(self, payment_id: str) -> Payment:

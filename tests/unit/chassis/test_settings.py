@@ -279,3 +279,29 @@ def test_operator_is_mailed_in_the_sandbox_by_default(monkeypatch: pytest.Monkey
     assert Settings.load(CONFIG).operator_email == ""
     monkeypatch.setenv("OPERATOR_EMAIL", "night@shop.example")
     assert Settings.load(CONFIG).operator_email == "night@shop.example"
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [
+        ("", "pk_test_1"),
+        ("sk_test_1", "pk_test_1"),
+        ("rk_live_1", "pk_live_1"),
+        ("sk_live_1", ""),
+    ],
+)
+def test_publishable_key_has_the_mode_of_the_secret_key(monkeypatch: pytest.MonkeyPatch, secret: str, key: str) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", secret)
+    monkeypatch.setenv("STRIPE_PUBLISHABLE_KEY", key)
+    assert Settings.load(ROOT / "config.yml").stripe_publishable_key == key
+
+
+@pytest.mark.parametrize(
+    ("secret", "key"),
+    [("", "pk_live_1"), ("sk_live_1", "pk_test_1"), ("sk_test_1", "pk_live_1"), ("", "sk_test_1"), ("", "pk_test_<")],
+)
+def test_publishable_key_of_another_mode_is_refused(monkeypatch: pytest.MonkeyPatch, secret: str, key: str) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", secret)
+    monkeypatch.setenv("STRIPE_PUBLISHABLE_KEY", key)
+    with pytest.raises(ValueError, match="STRIPE_PUBLISHABLE_KEY"):
+        Settings.load(ROOT / "config.yml")

@@ -77,3 +77,34 @@ def test_only_a_preflight_of_an_admitted_page_is_one() -> None:
     assert not cors.is_preflight(environ(SHOP, "POST", **asks), SETTINGS)
     assert not cors.is_preflight(environ(HERE, "OPTIONS", **asks), SETTINGS)
     assert not cors.is_preflight(environ(None, "OPTIONS", **asks), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("url", "settings"),
+    [
+        (f"{SHOP}/checkout?order=1", SETTINGS),
+        (f"{SHOP}", SETTINGS),
+        ("http://127.0.0.1:8000/checkout", SETTINGS),  # PUBLIC_URL
+        (f"{HERE}/back", SANDBOX),
+        ("https://localhost/back", SANDBOX),
+        ("https://own.example/back", replace(CLOSED, public_url="https://own.example")),
+    ],
+)
+def test_bank_may_send_the_shopper_back_to_the_shop(url: str, settings: Settings) -> None:
+    assert cors.may_return(url, settings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://evil.example/", "https://shop.example.evil.example/", "https://shop.example:444/", f"{HERE}/"),
+        *("http://shop.example/", "https://shop.example\\.evil.example/", "https://shop.example@evil.example/", "//x"),
+    ],
+)
+def test_bank_may_not_send_the_shopper_elsewhere(url: str) -> None:
+    assert not cors.may_return(url, SETTINGS)
+
+
+def test_return_over_http_needs_the_sandbox() -> None:
+    live = replace(SANDBOX, stripe=replace(SANDBOX.stripe, live=True))
+    assert not cors.may_return("http://127.0.0.1:8000/", live)

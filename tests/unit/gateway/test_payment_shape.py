@@ -31,5 +31,5 @@ def test_stripe_takes_only_its_own_tokens() -> None:
     assert schemas.payment(STRIPE).check(paid_with("pm_card_visa")) == paid_with("pm_card_visa")
     with pytest.raises(InvalidRequest) as caught:
         schemas.payment(STRIPE).check(paid_with("acme-visa"))
-    message = "must be a token (tok_…) or a payment method (pm_…)"
+    message = "must be a token (tok_… or ctoken_…) or a payment method (pm_…)"
     assert caught.value.facts["errors"] == {"card": [message]}
