@@ -81,6 +81,13 @@ class Books:
         """The orders whose bank has accepted a debit, as their shopper saw; it may have failed since."""
         return {sight.asked["order_id"] for sight in self.journal.of(journals.PAY) if sight.status == PROCESSING}
 
+    @cached_property
+    def untraced(self) -> set[str]:
+        """The orders whose sale is recorded under an id that nobody knows: Stripe has carried the request out, saved a
+        failure as its answer, and has no list to find it in. An operator has to reverse it."""
+        sales = [row for row in self.records.owed if row["kind"] == "tax" and row["state"] == "done"]
+        return {row["subject"] for row in sales if row["answer"]["entry"] is None}
+
     @property
     def lost_messages(self) -> list[Row]:
         """The messages that were sent and did not arrive, as the shop knows."""

@@ -72,8 +72,8 @@ class Records:
     Attributes:
         orders: order id -> its public form.
         inner: order id -> its row in the cart's database (``status``, ``cart_id``, ``stock_key``, …; ``tax`` decoded).
-        owed: rows of the work that is or was due for the orders; refunds: rows of the money that was or must be
-            refunded.
+        owed: rows of the work that is or was due for the orders, ``answer`` decoded.
+        refunds: rows of the money that was or must be refunded.
         holds: rows of the stock reserved and released.
         messages: key -> the notifications service's row of a message.
         left: SKU -> pieces left, for counted ones.
@@ -117,11 +117,12 @@ def read(url: str, sandbox_url: str, databases: Databases, since: float = 0.0, a
     others = {row["id"] for row in databases.rows("cart", "SELECT id FROM orders WHERE created < :t", t=since)}
     rows = databases.rows("cart", "SELECT * FROM orders WHERE created >= :t", t=since)
     inner = {row["id"]: {**row, "tax": _decoded(row["tax"])} for row in rows}
+    deliveries = databases.rows("cart", DELIVERIES)
     stock = databases.rows("products", "SELECT sku, quantity FROM stock WHERE type = 'finite'")
     records = Records(
         orders={order["id"]: order for order in _orders(url) if order["id"] in inner},
         inner=inner,
-        owed=[row for row in databases.rows("cart", DELIVERIES) if row["subject"] in inner],
+        owed=[{**row, "answer": _decoded(row["answer"])} for row in deliveries if row["subject"] in inner],
         refunds=[row for row in databases.rows("cart", "SELECT * FROM refunds") if row["order_id"] in inner],
         holds=databases.rows("products", "SELECT key, state FROM holds WHERE created >= :t", t=int(since)),
         messages={row["key"]: row for row in databases.rows("notifications", "SELECT * FROM messages")},
@@ -220,9 +221,9 @@ def taxed(entry: Row) -> tuple[int, int]:
     return sum(part["amount"] for part in parts) + added, tax
 
 
-def _decoded(tax: Any) -> Any:
+def _decoded(value: Any) -> Any:
     """SQLite returns JSON as text, PostgreSQL as objects."""
-    return json.loads(tax) if isinstance(tax, str) else tax
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def _orders(url: str) -> Iterator[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 from cart.rules.order import Order
 from cart.rules.tax import ASKED, REVERSAL, SALE, UNDOES, Taxes, failed_reversals, owed, sale_key, undo_key
 from cart.store.unit_of_work import CartStore
-from chassis.work.tasks import DONE, Task
+from chassis.work.tasks import DONE, FAILED, Task
 from contracts.errors import Refused, Unavailable
 
 TAX_KINDS = (SALE, REVERSAL)
@@ -50,7 +50,10 @@ class OwedTaxes:
             assert order.tax is not None
             return {"entry": self._taxes.record(order.tax.calculation, order.id, task["key"])}
         if UNDOES in details:
-            reversal = self._done(details[UNDOES])
+            [undone] = self._store.deliveries.rows(key=details[UNDOES])
+            if undone["state"] == FAILED and ASKED not in undone["details"]:
+                return None  # it was given up before it was asked for
+            reversal = self._done(undone["key"])
             return reversal and {"entry": self._taxes.undo(_known(reversal["entry"]), task["key"], task["key"])}
         refund = details["refund"]
         if ASKED not in details and all(each.id != refund for each in order.returns):

@@ -17,7 +17,7 @@ from cart.store.tables import orders
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.db.shared_tables import tasks
-from chassis.work.tasks import FAILED
+from chassis.work.tasks import FAILED, WAITING
 from contracts.errors import Conflict, Unavailable
 from tests.integration.cart.test_audit import FUTURE_S, OtherServices, reported
 from tests.integration.cart.test_mending import mend
@@ -214,6 +214,21 @@ def test_reversal_of_a_refund_that_failed_later_is_undone(till: Shop) -> None:
         settle(till)
     assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -100, 100]
     assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
+
+
+def test_reversal_that_was_given_up_needs_no_undoing(till: Shop) -> None:
+    till.pay()
+    till.office.loses = 1
+    till.deliver()
+    till.office.keys.clear()  # so the id of the sale is never known, and nothing can be reversed
+    settle(till)
+    till.refunds.refund("or_1", 100, "k1")
+    settle(till)
+    fail_refund(till)
+    settle(till)
+    assert till.store.deliveries.rows(state=WAITING) == []
+    assert recorded(till) == [("or_1", AMOUNT + TAX)]
+    assert reported(compared(till)) == [("tax record of unknown id", "or_1"), ("tax given up", "or_1")]
 
 
 @pytest.mark.parametrize("down", [False, True])

@@ -533,3 +533,12 @@ def test_refund_that_was_made_again_needs_nobody(amount: int, listed_wrongly: bo
     shop_books = correct_books()
     shop_books.records.payouts["ch_or_a"] = [payout(100, "failed"), payout(amount, "succeeded")]
     assert (books.LISTED in broken_rules(shop_books)) == listed_wrongly
+
+
+@pytest.mark.parametrize(("entry", "broken"), [(None, set()), ("tax_or_a", {books.STUCK})])
+def test_sale_of_unknown_id_is_reversed_by_an_operator(entry: str | None, broken: set[str]) -> None:
+    shop_books = correct_books()
+    sale = {"subject": "or_a", "kind": "tax", "state": "done", "answer": {"entry": entry}, "tries": 1, "error": None}
+    reversal = {**sale, "kind": "tax_reversal", "state": "failed", "answer": None}
+    shop_books.records.owed += [sale, reversal]
+    assert broken_rules(shop_books) == broken
