@@ -233,9 +233,10 @@ def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
     wanted: set[tuple[str, str]] = set()
     for order_id, order in books.paid.items():
         if order_id in books.contested:
+            open_ones = (*OPEN, "lost") if order_id in books.lost_in_part else OPEN
             for charge in _taken(books.records.charges.get(order_id, ())):
                 disputes = books.records.disputes.get(charge["id"], ())
-                wanted |= {(order_id, "dispute") for each in disputes if each["status"] in OPEN}
+                wanted |= {(order_id, "dispute") for each in disputes if each["status"] in open_ones}
                 wanted |= {(order_id, "fraud_warning") for _ in books.records.warnings.get(charge["id"], ())}
         made_again = books.refunded.get(order_id, 0) >= books.failed_refunds.get(order_id, 0)
         if not made_again and order["status"] != "returned":

@@ -19,6 +19,7 @@ PAID = ("paid", "fulfilled", "returned")  # the sequence of an order's statuses:
 
 
 PROCESSING = 202  # the answer while a bank settles a payment
+TAX_KINDS = ("tax", "tax_reversal")
 LOST = ("failed", "bounced")  # the progress of a message that did not arrive
 # Stripe's states of a dispute that is not decided.
 OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
@@ -50,9 +51,17 @@ class Books:
 
     @cached_property
     def contested(self) -> set[str]:
-        """The orders with a dispute that no bank has decided, or with a fraud warning."""
+        """The orders whose label may be held: with a dispute that no bank has decided, or with a fraud warning, and
+        `lost_in_part`."""
         warned = {order_id for order_id, charge in self._charges() if charge in self.records.warnings}
-        return warned | set(self._sums(self.records.disputes, OPEN))
+        return warned | set(self._sums(self.records.disputes, OPEN)) | self.lost_in_part
+
+    @cached_property
+    def lost_in_part(self) -> set[str]:
+        """The orders of which a dispute has taken a part before their label was bought. An operator decides whether the
+        goods are sent."""
+        held = {row["subject"] for row in self.records.owed if row["kind"] == "label" and row["state"] == "on_hold"}
+        return held & {key for key, amount in self.lost.items() if amount < self.records.orders[key]["amount"]}
 
     @cached_property
     def failed_refunds(self) -> dict[str, int]:
@@ -83,10 +92,10 @@ class Books:
 
     @cached_property
     def untraced(self) -> set[str]:
-        """The orders whose sale is recorded under an id that nobody knows: Stripe has carried the request out, saved a
-        failure as its answer, and has no list to find it in. An operator has to reverse it."""
-        sales = [row for row in self.records.owed if row["kind"] == "tax" and row["state"] == "done"]
-        return {row["subject"] for row in sales if row["answer"]["entry"] is None}
+        """The orders with a tax transaction whose id nobody knows: Stripe has carried the request out, saved a failure
+        as its answer, and has no list to find it in. An operator has to reverse it."""
+        done = [row for row in self.records.owed if row["kind"] in TAX_KINDS and row["state"] == "done"]
+        return {row["subject"] for row in done if row["answer"] and row["answer"]["entry"] is None}
 
     @property
     def lost_messages(self) -> list[Row]:

@@ -230,31 +230,38 @@ def looked_for_disputes(bank: Disputing) -> int:
 def test_planted_dispute_differences_are_found_and_repaired(bank: Disputing) -> None:
     bank.agrees()
     with bank.no_events():
-        (_, unknown), (_, other), (_, hidden), (_, invented) = [bank.paid("tok_visa") for _ in range(4)]
+        (_, unknown), (_, other), (_, hidden), (_, invented), (_, warned) = [bank.paid("tok_visa") for _ in range(5)]
         for order in (other, hidden):
             bank.sandbox("POST", f"charges/{order['charge']}/dispute", {"claim": "fraudulent"})
             assert bank.call("cart", "look_at_disputes", order["id"])["dispute"] is not None
+        bank.sandbox("POST", f"charges/{warned['charge']}/fraud_warning", {"fraud_type": "misc"})
+        bank.call("cart", "look_at_disputes", warned["id"])
         # The shop looks for itself each minute: the last time must be just past.
         asked = looked_for_disputes(bank)
         eventually(lambda: looked_for_disputes(bank) != asked, 3 * WATCH_INTERVAL_S)
         bank.sandbox("POST", f"charges/{unknown['charge']}/dispute", {"claim": "fraudulent"})
         bank.sandbox("POST", f"charges/{unknown['charge']}/fraud_warning", {"fraud_type": "misc"})
         bank.write("cart", "UPDATE disputes SET status = 'won', open = 0 WHERE order_id = ?", other["id"])
+        bank.write("cart", "UPDATE disputes SET reason = 'another' WHERE order_id = ?", warned["id"])
         shown = "UPDATE orders SET document = json_set(document, '$.dispute', json('null')) WHERE id = ?"
         bank.write("cart", shown, hidden["id"])
-        bank.write(
-            "cart",
-            "INSERT INTO disputes (id, order_id, kind, payment, status, reason, amount, created, open) "
-            "SELECT 'du_invented', id, 'dispute', payment, 'needs_response', 'general', 1, created, 1 "
-            "FROM orders WHERE id = ?",
-            invented["id"],
-        )
+        for name, kind in (("du_invented", "dispute"), ("issfr_invented", "fraud_warning")):
+            bank.write(
+                "cart",
+                "INSERT INTO disputes (id, order_id, kind, payment, status, reason, amount, created, open) "
+                "SELECT ?, id, ?, payment, 'needs_response', 'general', 1, created, 1 FROM orders WHERE id = ?",
+                name,
+                kind,
+                invented["id"],
+            )
         wanted = {
             f"dispute unknown here: {unknown['id']}",
             f"fraud warning unknown here: {unknown['id']}",
             f"dispute recorded differently: {other['id']}",
             f"dispute not shown by its order: {hidden['id']}",
             f"dispute unknown at Stripe: {invented['id']}",
+            f"fraud warning unknown at Stripe: {invented['id']}",
+            f"fraud warning recorded differently: {warned['id']}",
         }
         status, output = bank.compare()
         assert (status, {line.partition(" | ")[0] for line in output if " | we say: " in line}) == (1, wanted)

@@ -65,6 +65,21 @@ class Books(Operated):
         seen: int | None = self.read("cart", "SELECT MAX(seen) FROM cursors WHERE name = ?", CURSOR)
         return seen
 
+    def right_after_a_look(self) -> None:
+        """Wait until the shop has just asked Stripe for refunds; it asks again a minute later."""
+        asked = self.looked_for_refunds()
+        eventually(lambda: self.looked_for_refunds() != asked, 2 * WATCH_INTERVAL_S)
+
+    def has_status(self, order_id: str, status: str) -> None:
+        """Give an order another status, and let nothing take it up for an hour."""
+        self.write(
+            "cart",
+            "UPDATE orders SET status = ?1, waits_for = NULL, due_at = unixepoch() + 3600,"
+            " document = json_set(document, '$.status', ?1) WHERE id = ?2",
+            status,
+            order_id,
+        )
+
     def payment(self, order_id: str) -> str:
         found: str = self.read("cart", "SELECT payment FROM orders WHERE id = ?", order_id)
         return found
@@ -181,8 +196,7 @@ def test_differences_are_reported_and_safe_ones_repaired(books: Books) -> None:
 
     # A refund in Stripe's dashboard. The shop asks for such refunds each minute; the last time must be just past.
     returned = books.paid()
-    asked = books.looked_for_refunds()
-    eventually(lambda: books.looked_for_refunds() != asked, 2 * WATCH_INTERVAL_S)
+    books.right_after_a_look()
     books.sdks.stripe.v1.refunds.create({"payment_intent": books.payment(returned["id"])})
     wanted[f"refund unknown here: {returned['id']}"] = [
         "paid",
@@ -265,6 +279,62 @@ def test_failed_tasks_are_listed_and_replayed(books: Books) -> None:
     assert status == 1
     assert output.startswith(f"Nothing was given up under {key}")
     assert len(books.front.arrived("sms", order_id=order["id"])) == 1
+
+
+@pytest.mark.timeout(900)
+def test_other_differences_are_reported(books: Books) -> None:
+    """Planted in the databases: those that neither the test above nor an integration test causes."""
+    planted = []
+
+    def plant(kind: str, order: dict[str, Any]) -> dict[str, Any]:
+        planted.append(f"{kind}: {order['id']}")
+        return order
+
+    def declined() -> dict[str, Any]:
+        shopper, order = books.placed()
+        assert shopper.pay(order, DECLINED).status_code == 402
+        return order
+
+    def refunded() -> dict[str, Any]:
+        order = books.paid()
+        books.call("cart", "refund", order["id"], 100, unique("refund"))
+        return order
+
+    unknown, other = refunded(), refunded()
+    shopper, settling = books.placed()
+    assert shopper.pay(settling, "pm_usBankAccount_processing").status_code == 202
+    books.has_status(plant("payment is being settled, order open", settling)["id"], "created")
+
+    twice = plant("open payment of a paid order", books.paid())
+    books.sdks.stripe.v1.payment_intents.create(
+        {"amount": twice["amount"], "currency": "usd", "metadata": {"order_id": twice["id"]}}
+    )
+    another = plant("charge that its order does not name", declined())
+    books.charge(another["amount"], order_id=another["id"])
+    _, dearer = books.placed()
+    books.charge(plant("another amount was taken", dearer)["amount"] + 1, order_id=dearer["id"])
+    lost = plant("payment unknown at Stripe", books.paid())
+    books.write("cart", "UPDATE orders SET payment = 'pi_unknown' WHERE id = ?", lost["id"])
+
+    canceled = plant("label of a canceled order", plant("charge of a canceled order", books.paid()))
+    books.has_status(canceled["id"], "canceled")
+    books.has_status(plant("label of an order that is not paid", books.paid())["id"], "created")
+    bought = plant("label given up, and bought", books.paid())
+    books.write("cart", "UPDATE tasks SET state = 'failed' WHERE subject = ? AND kind = 'label'", bought["id"])
+    voided = plant("label of a shipment that was given up", books.paid())
+    forgotten = "UPDATE labels SET state = 'free', transaction_id = NULL, voided = 1 WHERE shipment_id = ?"
+    books.write("shipping", forgotten, voided["upstream_id"])
+
+    books.right_after_a_look()
+    plant("refund unknown at Stripe", unknown)
+    books.write("cart", "UPDATE refunds SET provider_id = 're_unknown' WHERE order_id = ?", unknown["id"])
+    plant("another amount was given back", other)
+    books.write("cart", "UPDATE refunds SET amount = amount - 1 WHERE order_id = ?", other["id"])
+
+    status, output = books.compare()
+    assert status == 1
+    reported = {line.partition(" | ")[0] for line in output if " | we say: " in line}
+    assert set(planted) - reported == set(), "\n".join(output)
 
 
 def _assert_reported(output: list[str], wanted: dict[str, list[str]]) -> None:

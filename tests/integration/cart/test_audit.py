@@ -8,7 +8,8 @@ import pytest
 
 from cart.reconcile.audit import OrderAudit
 from cart.reconcile.books import AuditBooks
-from cart.rules.payments import CANCELED, SUCCEEDED
+from cart.rules.order import PAYING, Order
+from cart.rules.payments import CANCELED, OPEN, SUCCEEDED
 from cart.rules.reconcile import Listed, Refunded
 from chassis.records import SetAside
 from contracts.errors import InvalidRequest
@@ -108,6 +109,22 @@ def test_payment_missing_from_all_pages_is_read_by_its_id(shop: Shop) -> None:
         ("payment unknown at Bank", "or_1")
     ]
     assert reported(audit(shop).page("payments", None, 0.0, shop.now - 1, [payment])) == []
+
+
+def test_payment_that_nobody_takes_up_is_reported(shop: Shop) -> None:
+    shop.pay()
+    payment = shop.order.payment or ""
+
+    def killed(order: Order) -> None:
+        order.status, order.due_at = PAYING, 0.0
+
+    shop.store.orders.update("or_1", None, killed)
+    waits = listed(payment, state=OPEN)
+    assert reported(audit(shop, waits).page("payments", None, 0.0, FUTURE_S, None)) == [
+        ("payment stands still", "or_1")
+    ]
+    shop.store.orders.update("or_1", None, lambda order: setattr(order, "due_at", FUTURE_S + 1))
+    assert reported(audit(shop, waits).page("payments", None, 0.0, FUTURE_S, None)) == []
 
 
 def test_order_page_lists_the_payments_expected_at_stripe(shop: Shop) -> None:

@@ -184,6 +184,15 @@ def test_record_of_unknown_id_is_not_repeated_and_reported(till: Shop) -> None:
     assert {"tax given up", "tax record of unknown id"} == {kind for kind, _ in reported(compared(till))}
 
 
+def test_other_tax_than_the_orders_is_reported(till: Shop) -> None:
+    till.pay()
+    settle(till)
+    known = agrees(till)
+    [(name, sale)] = till.office.entries.items()
+    till.office.entries[name] = dataclasses.replace(sale, tax=sale.tax + 1)
+    assert reported(compared(till, known)) == [("another tax was recorded", "or_1")]
+
+
 def test_refund_that_failed_before_its_reversal_is_not_reversed(till: Shop) -> None:
     till.pay()
     till.office.down = True

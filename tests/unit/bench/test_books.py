@@ -147,8 +147,8 @@ def payout(amount: int, status: str = "succeeded") -> dict[str, Any]:
     return {"amount": amount, "status": status}
 
 
-def dispute(status: str) -> dict[str, Any]:
-    return {"amount": 900, "status": status}
+def dispute(status: str, amount: int = 900) -> dict[str, Any]:
+    return {"amount": amount, "status": status}
 
 
 def listed(kind: str) -> dict[str, Any]:
@@ -363,6 +363,15 @@ def test_each_violation_is_found(wrong: str) -> None:
 RIGHT: dict[str, Change] = {
     "an open dispute": lambda r, j: (
         r.disputes.update(ch_or_a=[dispute("needs_response")]),
+        r.attention.append(listed("dispute")),
+        r.owed[0].update(state="on_hold"),
+        r.labels.pop("or_a"),
+        r.orders["or_a"]["shipping"].update(tracking_number=None),
+        [answer.answer.update(label_url=None, tracking_number=None) for answer in j.of(PAY, good=True)],
+    ),
+    "a label that is held after a part was lost": lambda r, j: (
+        r.disputes.update(ch_or_a=[dispute("lost", 450)]),
+        r.orders["or_a"].update(amount_returned=450),
         r.attention.append(listed("dispute")),
         r.owed[0].update(state="on_hold"),
         r.labels.pop("or_a"),
