@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, RowMapping
 
+from cart.rules.dispute import Dispute
 from cart.rules.order import (
     AT_WORK,
     CANCELED,
@@ -354,7 +355,12 @@ def read_order(row: RowMapping) -> Order:
     """The order in a row. Raises Unreadable."""
     try:
         tax = None if row["tax"] is None else OrderTax(**row["tax"])
-        return parse(row["document"], token=row["token"], tax=tax, **{name: row[name] for name in _STATE})
+        order = parse(row["document"], token=row["token"], tax=tax, **{name: row[name] for name in _STATE})
+        if row["amount_lost"] is not None:
+            order.dispute = None if row["dispute"] is None else Dispute(**row["dispute"])
+            order.amount_lost = row["amount_lost"]
+            order.amount_returned = order.given_back or order.amount_returned
+        return order
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"the document of order {row['id']} cannot be read") from error
 
@@ -386,4 +392,6 @@ def _row(order: Order) -> dict[str, Any]:
     email = order.customer.email
     document = {"document": render(order), "email": email, "email_key": email_key(email), "shipment": order.shipment}
     tax = None if order.tax is None else asdict(order.tax)
-    return {"id": order.id, **state, **document, "tax": tax}
+    dispute = None if order.dispute is None else asdict(order.dispute)
+    lost = {"dispute": dispute, "amount_lost": order.amount_lost}
+    return {"id": order.id, **state, **document, "tax": tax, **lost}

@@ -68,6 +68,10 @@ orders = sa.Table(
     sa.Column("discount", sa.String(255)),
     # Its calculated tax, a `cart.rules.order.OrderTax`; null when none was calculated.
     sa.Column("tax", sa.JSON(none_as_null=True)),
+    # Its `cart.rules.dispute.Dispute`, and what disputes have taken of it; null where a copy of older code wrote it.
+    # Its document has both, too, but such a copy drops them there.
+    sa.Column("dispute", sa.JSON(none_as_null=True)),
+    sa.Column("amount_lost", sa.BigInteger),
     # Of the order's input: the cart's lines with their prices, and the customer.
     sa.Column("digest", sa.String(64)),
     # Opens the order to its bearer; empty where a copy of older code wrote it, until the order is shown.

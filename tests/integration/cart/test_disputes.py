@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cart.deliveries.held_labels import RELEASE, VOID
 from cart.disputes.evidence import DisputeEvidence
@@ -14,6 +15,8 @@ from cart.rules.attention import DISPUTE, FRAUD_WARNING
 from cart.rules.dispute import ACTIONABLE, OVER, Case
 from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RETURNED
 from cart.rules.payments import DISPUTED
+from cart.rules.public_order import render
+from cart.store.tables import orders
 from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
 from chassis.work.inbox import NotYet
 from chassis.work.tasks import ON_HOLD, WAITING
@@ -224,6 +227,18 @@ def test_order_lost_in_part_needs_a_decision(shop: Shop) -> None:
     assert [each.amount for each in order.returns] == [AMOUNT - 166]
     shop.deliver()
     assert shop.carrier.bought == {}
+
+
+def test_copy_of_older_code_erases_no_dispute(shop: Shop) -> None:
+    lost = replace(CHARGEBACK, amount=166, status="lost")
+    disputed(shop, lost)
+    older = {**render(shop.order), "amount_returned": None}
+    del older["dispute"]
+    with shop.database.write() as connection:
+        connection.execute(sa.update(orders).where(orders.c.id == "or_1").values(document=older))
+    assert (shop.order.dispute, shop.order.amount_lost, shop.order.amount_returned) == (lost.shown(), 166, 166)
+    with pytest.raises(Conflict, match="by a dispute"):
+        shop.refunds.refund("or_1", AMOUNT, "k1")
 
 
 def test_dispute_lost_in_part_after_the_label_needs_nobody(shop: Shop) -> None:
