@@ -442,7 +442,6 @@ class CartService(webhook_service.WebhookVerbs):
         """Retry a task that was given up; returns it as it then is. Raises NotFound when there is none."""
         wiring = self.wiring
         queue = replayed(wiring.queues, key)
-        self.store.attention.replayed([key])
         if queue is self.store.deliveries:
             wiring.outbox.deliver(key)
         return queue.rows(key=key)[0]
@@ -479,9 +478,7 @@ class CartService(webhook_service.WebhookVerbs):
 
         Returns ``{"replayed": [keys]}`` at once; the completer works on them, and what fails again is listed again.
         """
-        keys = [key for queue in self.wiring.queues for key in queue.again(kind=kind)]
-        self.store.attention.replayed(keys)
-        return {"replayed": keys}
+        return {"replayed": [key for queue in self.wiring.queues for key in queue.again(kind=kind)]}
 
     @rpc(expected_exceptions=ShopError)
     def stripe_event(self, raw: str, signature: str) -> dict[str, Any]:

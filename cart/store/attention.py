@@ -82,7 +82,9 @@ class Attention(Store):
                 return False
             now = self._clock()
             closed = {"detail": row.error or "", "since": now, "ended": now, "openings": 0}
-            connection.execute(sa.insert(attention).values(order_id=order_id, kind=kind, about=about, **closed))
+            before = sa.update(attention).where(*_entry(order_id, kind, about)).values(**closed)
+            if connection.execute(before).rowcount == 0:
+                connection.execute(sa.insert(attention).values(order_id=order_id, kind=kind, about=about, **closed))
             return True
 
     def list(self, limit: int) -> list[dict[str, Any]]:
@@ -95,19 +97,15 @@ class Attention(Store):
             query = sa.select(both).order_by(both.c.since, both.c.order_id).limit(limit)
             return [plain(row) for row in connection.execute(query).mappings()]
 
-    def replayed(self, keys: Collection[str]) -> None:
-        """Deliveries are tried again: list those that are given up again, even if they were dismissed."""
-        with self._database.write() as connection:
-            connection.execute(sa.delete(attention).where(attention.c.about.in_(keys), attention.c.openings == 0))
-
 
 def _entry(order_id: str, kind: str, about: str) -> tuple[sa.ColumnElement[bool], ...]:
     return attention.c.order_id == order_id, attention.c.kind == kind, attention.c.about == about
 
 
 def _given_up() -> sa.ColumnElement[bool]:
-    """The deliveries that were given up, and that nobody has dismissed since; without those that have an open entry of
-    their own."""
+    """The deliveries that were given up, and that nobody has dismissed since they were last owed; without those that
+    have an open entry of their own."""
     own = sa.and_(attention.c.kind == MESSAGE, attention.c.ended.is_(None))
-    listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(attention.c.kind == tasks.c.kind, own))
+    dismissed = sa.and_(attention.c.kind == tasks.c.kind, attention.c.ended >= tasks.c.created)
+    listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(dismissed, own))
     return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~listed)
