@@ -7,7 +7,7 @@ from typing import Any
 from cart.rules.order import Order
 from cart.rules.tax import ASKED, REVERSAL, SALE, UNDOES, Taxes, failed_reversals, owed, sale_key, undo_key
 from cart.store.unit_of_work import CartStore
-from chassis.work.tasks import DONE, FAILED, Task
+from chassis.work.tasks import DONE, FAILED, WAITING, Task
 from contracts.errors import Refused, Unavailable
 
 TAX_KINDS = (SALE, REVERSAL)
@@ -43,7 +43,8 @@ class OwedTaxes:
         A reversal that may have been asked for is asked for again, even if its refund has failed since: its answer may
         have been lost, and only its id lets it be undone.
 
-        Raises Unavailable while what is to be reversed is not recorded, ClaimLost, and as the provider does.
+        Raises Unavailable while what is to be reversed is not recorded, or an earlier reversal is still to be undone;
+        ClaimLost, and as the provider does.
         """
         details = task["details"]
         if task["kind"] == SALE:
@@ -60,8 +61,14 @@ class OwedTaxes:
             return None  # the refund has failed since
         sale = _known((self._done(sale_key(order.id)) or {}).get("entry"))
         if ASKED not in details:
+            if self._is_undoing(order.id):  # until then the provider has nothing left to reverse
+                raise Unavailable("An earlier reversal is still to be undone.")
             self._store.deliveries.note(task["key"], task["claim"], {**details, ASKED: True})
         return {"entry": self._taxes.reverse(sale, details["amount"], refund, task["key"])}
+
+    def _is_undoing(self, order_id: str) -> bool:
+        rows = self._store.deliveries.of(order_id, [REVERSAL])
+        return any(UNDOES in row["details"] and row["state"] == WAITING for row in rows)
 
     def _done(self, key: str) -> dict[str, Any] | None:
         """The answer of the task that has recorded what is to be reversed."""

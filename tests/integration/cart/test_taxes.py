@@ -275,6 +275,26 @@ def test_reversal_is_undone_when_its_refund_fails_meanwhile(till: Shop, monkeypa
     assert (till.order.amount_returned, len(agrees(till))) == (0, 3)
 
 
+def test_reversal_waits_for_the_undoing_of_an_earlier_one(till: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    till.pay()
+    till.refunds.refund("or_1", None, "k1")
+    settle(till)
+    undo = till.office.undo
+    monkeypatch.setattr(till.office, "undo", _unreachable)
+    fail_refund(till)
+    till.refunds.refund("or_1", None, "k2")
+    settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -AMOUNT - TAX]
+    monkeypatch.setattr(till.office, "undo", undo)
+    settle(till)
+    assert [amount for _, amount in recorded(till)] == [AMOUNT + TAX, -AMOUNT - TAX, AMOUNT + TAX, -AMOUNT - TAX]
+    agrees(till)
+
+
+def _unreachable(*_: Any) -> Any:
+    raise Unavailable("The tax office cannot be reached.")
+
+
 @pytest.mark.parametrize("crowded", [False, True])
 def test_undo_that_nobody_owes_is_found(till: Shop, crowded: bool) -> None:
     if crowded:
