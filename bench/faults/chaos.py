@@ -201,7 +201,7 @@ async def run(
 def _check(outcome: Outcome, shop: Shop, databases: Databases, catalogue: Catalogue, since: float) -> bool:
     """Check the books; return whether there is a violation that may end by itself."""
     found = records.read(shop.url, shop.sandbox_url, databases, since, shop.amqp_uri)
-    compared = Books(found, outcome.journal, catalogue)
+    compared = Books(found, outcome.journal, catalogue, saves_failures=outcome.plan.aftermath)
     outcome.violations = books.check(compared)
     outcome.afterwards = compared.afterwards if outcome.plan.aftermath else {}
     outcome.orders = dict(Counter(order["status"] for order in found.orders.values()))

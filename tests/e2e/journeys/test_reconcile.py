@@ -5,7 +5,11 @@ The tests cause every kind of difference. The comparison must report it, and the
 
 from __future__ import annotations
 
+import json
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +33,7 @@ class Books(Operated):
 
     def __init__(self, running: Shop) -> None:
         super().__init__(running)
+        self._before: list[tuple[str, str, tuple[Any, ...]]] = []
         self.front = Storefront(running.url, running.sandbox_url)
         self.sdks = Sdks(running.sandbox_url)
         self.product = self.front.product(inventory={"type": "finite", "quantity": 100})
@@ -70,15 +75,27 @@ class Books(Operated):
         asked = self.looked_for_refunds()
         eventually(lambda: self.looked_for_refunds() != asked, 2 * WATCH_INTERVAL_S)
 
+    def alter(self, service: str, table: str, column: str, value: str, **changes: Any) -> None:
+        """Change one row, found by a column, until `restore`."""
+        names = ", ".join(changes)
+        with closing(sqlite3.connect(self.running.place.var_dir / f"{service}.db", timeout=30)) as connection:
+            query = f"SELECT {names} FROM {table} WHERE {column} = ?"  # noqa: S608 - of this module
+            [before] = connection.execute(query, [value]).fetchall()
+        update = f"UPDATE {table} SET {', '.join(f'{name} = ?' for name in changes)} WHERE {column} = ?"  # noqa: S608
+        self.write(service, update, *changes.values(), value)
+        self._before.append((service, update, (*before, value)))
+
+    def restore(self) -> None:
+        """Undo `alter`, so that nothing differs for the tests that follow."""
+        while self._before:
+            service, update, values = self._before.pop()
+            self.write(service, update, *values)
+
     def has_status(self, order_id: str, status: str) -> None:
-        """Give an order another status, and let nothing take it up for an hour."""
-        self.write(
-            "cart",
-            "UPDATE orders SET status = ?1, waits_for = NULL, due_at = unixepoch() + 3600,"
-            " document = json_set(document, '$.status', ?1) WHERE id = ?2",
-            status,
-            order_id,
-        )
+        """Give an order another status until `restore`, and let nothing take it up for an hour."""
+        document = json.loads(self.read("cart", "SELECT document FROM orders WHERE id = ?", order_id))
+        changes = {"status": status, "waits_for": None, "due_at": time.time() + 3600}
+        self.alter("cart", "orders", "id", order_id, **changes, document=json.dumps({**document, "status": status}))
 
     def payment(self, order_id: str) -> str:
         found: str = self.read("cart", "SELECT payment FROM orders WHERE id = ?", order_id)
@@ -306,35 +323,39 @@ def test_other_differences_are_reported(books: Books) -> None:
     books.has_status(plant("payment is being settled, order open", settling)["id"], "created")
 
     twice = plant("open payment of a paid order", books.paid())
-    books.sdks.stripe.v1.payment_intents.create(
+    left_open = books.sdks.stripe.v1.payment_intents.create(
         {"amount": twice["amount"], "currency": "usd", "metadata": {"order_id": twice["id"]}}
     )
     another = plant("charge that its order does not name", declined())
-    books.charge(another["amount"], order_id=another["id"])
     _, dearer = books.placed()
-    books.charge(plant("another amount was taken", dearer)["amount"] + 1, order_id=dearer["id"])
+    plant("another amount was taken", dearer)
+    charged = [books.charge(each["amount"] + more, order_id=each["id"]) for each, more in ((another, 0), (dearer, 1))]
     lost = plant("payment unknown at Stripe", books.paid())
-    books.write("cart", "UPDATE orders SET payment = 'pi_unknown' WHERE id = ?", lost["id"])
+    books.alter("cart", "orders", "id", lost["id"], payment="pi_unknown")
 
     canceled = plant("label of a canceled order", plant("charge of a canceled order", books.paid()))
     books.has_status(canceled["id"], "canceled")
     books.has_status(plant("label of an order that is not paid", books.paid())["id"], "created")
     bought = plant("label given up, and bought", books.paid())
-    books.write("cart", "UPDATE tasks SET state = 'failed' WHERE subject = ? AND kind = 'label'", bought["id"])
+    books.alter("cart", "tasks", "key", f"{bought['id']}:label", state="failed")
     voided = plant("label of a shipment that was given up", books.paid())
-    forgotten = "UPDATE labels SET state = 'free', transaction_id = NULL, voided = 1 WHERE shipment_id = ?"
-    books.write("shipping", forgotten, voided["upstream_id"])
+    books.alter("shipping", "labels", "shipment_id", voided["upstream_id"], state="free", transaction_id=None, voided=1)
 
     books.right_after_a_look()
     plant("refund unknown at Stripe", unknown)
-    books.write("cart", "UPDATE refunds SET provider_id = 're_unknown' WHERE order_id = ?", unknown["id"])
+    books.alter("cart", "refunds", "order_id", unknown["id"], provider_id="re_unknown")
     plant("another amount was given back", other)
-    books.write("cart", "UPDATE refunds SET amount = amount - 1 WHERE order_id = ?", other["id"])
+    books.alter("cart", "refunds", "order_id", other["id"], amount=99)
 
     status, output = books.compare()
+    books.restore()
     assert status == 1
     reported = {line.partition(" | ")[0] for line in output if " | we say: " in line}
     assert set(planted) - reported == set(), "\n".join(output)
+    books.sdks.stripe.v1.payment_intents.cancel(left_open.id)
+    for payment in charged:
+        books.sdks.stripe.v1.refunds.create({"payment_intent": payment})
+    assert books.agrees()[-1] == "No differences."
 
 
 def _assert_reported(output: list[str], wanted: dict[str, list[str]]) -> None:

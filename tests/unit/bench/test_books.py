@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -544,9 +545,14 @@ def test_refund_that_was_made_again_needs_nobody(amount: int, listed_wrongly: bo
     assert (books.LISTED in broken_rules(shop_books)) == listed_wrongly
 
 
-@pytest.mark.parametrize(("entry", "broken"), [(None, set()), ("tax_or_a", {books.STUCK})])
-def test_sale_of_unknown_id_is_reversed_by_an_operator(entry: str | None, broken: set[str]) -> None:
-    shop_books = correct_books()
+@pytest.mark.parametrize(
+    ("entry", "saves_failures", "broken"),
+    [(None, True, set()), (None, False, {books.STUCK}), ("tax_or_a", True, {books.STUCK})],
+)
+def test_sale_of_unknown_id_is_reversed_by_an_operator(
+    entry: str | None, saves_failures: bool, broken: set[str]
+) -> None:
+    shop_books = dataclasses.replace(correct_books(), saves_failures=saves_failures)
     sale = {"subject": "or_a", "kind": "tax", "state": "done", "answer": {"entry": entry}, "tries": 1, "error": None}
     reversal = {**sale, "kind": "tax_reversal", "state": "failed", "answer": None}
     shop_books.records.owed += [sale, reversal]
