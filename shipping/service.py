@@ -139,8 +139,9 @@ class ShippingService(webhook_service.WebhookService):
             service: the token of another service, which an operator has chosen; only with `most`.
 
         Returns:
-            ``{"object_id", "label_url", "tracking_number", "carrier", "labels": [{"label_url", "tracking_number"}]}``,
-            the shipment's id first; ``labels`` has one per parcel, the others are of the first.
+            ``{"object_id", "label_url", "tracking_number", "carrier", "parcels", "labels": [{"label_url",
+            "tracking_number"}]}``, the shipment's id first; ``labels`` has one per parcel, and ``parcels`` is how many
+            there are; the others are of the first.
 
         Raises:
             NotFound: no such shipment, or not its rate.

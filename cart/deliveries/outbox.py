@@ -174,6 +174,7 @@ class Outbox:
             # An operator's terms; without any, a shipping service of the previous release understands the call, too.
             decided = (facts["most"], facts["service"]) if "most" in facts else ()
             label = self.shipping.buy_label(order.shipment, order.method_id, key, *decided)
+            _check_complete(label)
             self.store.orders.update(order.id, None, lambda order: _ship(order, label))
             return label
         return self._message(order, task)
@@ -287,6 +288,16 @@ class Outbox:
             "labels": label.get("labels", [first] if first else []),  # tasks of the previous release have no labels
             "notifications": messages if rows.keys() & messages.keys() else None,
         }
+
+
+def _check_complete(label: dict[str, Any]) -> None:
+    """Raise Unavailable when labels of an order are missing.
+
+    A shipping service of the previous release knows of one parcel per shipment. It does not say how many there are, and
+    leaves the others to a copy of this release.
+    """
+    if len(label.get("labels", [])) != label.get("parcels"):
+        raise Unavailable("A shipping service of the previous release has bought the first label alone.")
 
 
 def _patience(task: Task, error: Exception) -> float | None:

@@ -32,6 +32,9 @@ OUTCOMES = ("SUCCESS", "ERROR")
 _DECLARED_STATES = ("AA", "AE", "AP", "AS", "GU", "MP", "PR", "VI")
 # Above it an export must be filed: 15 CFR 30.37(a).
 _EXEMPT_VALUE = Decimal(2500)
+# Mail to these needs the number (ITN) of an export filing, at any value: 15 CFR 758.1(b)(1),
+# https://about.usps.com/publications/pub699/pub699_tech_018.htm
+_ALWAYS_FILED = ("CU", "IR", "KP", "SY")
 
 
 def create_transaction(state: State, given: Any, public_url: str) -> dict[str, Any]:
@@ -175,6 +178,9 @@ def _obstacle(state: State, rate: dict[str, Any], shipment: dict[str, Any], now:
         if shipment["address_to"]["state"] in _DECLARED_STATES:
             return "A customs declaration is required for military addresses and US territories."
         return None
-    if declaration["eel_pfc"] == "NOEEI_30_37_a" and declared_value(state, declaration) > _EXEMPT_VALUE:
-        return "An ITN is required: the value is above $2500 (NOEEI 30.37(a) does not apply)."
+    if declaration["eel_pfc"] == "NOEEI_30_37_a":
+        if shipment["address_to"]["country"] in _ALWAYS_FILED:
+            return "An ITN is required for this country (NOEEI 30.37(a) does not apply)."
+        if declared_value(state, declaration) > _EXEMPT_VALUE:
+            return "An ITN is required: the value is above $2500 (NOEEI 30.37(a) does not apply)."
     return None

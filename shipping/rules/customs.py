@@ -39,6 +39,9 @@ _NAMES = {
 }
 # Up to this value per Schedule B number and shipment no export is filed: 15 CFR 30.37(a).
 EXEMPT_USD = Decimal(2500)
+# To these every export is filed, at any value: 15 CFR 758.1(b)(1), for Country Groups E:1 and E:2 of 15 CFR 740,
+# Supplement No. 1.
+ALWAYS_FILED = ("CU", "IR", "KP", "SY")
 
 
 class Filing(StrEnum):
@@ -96,6 +99,10 @@ def check_filing(
     Raises:
         Refused: an export filing is required, or it is not known whether it is.
     """
+    # To the Export Administration Regulations, "United States" includes every territory and possession: 15 CFR 772.1.
+    if _area(address) in ALWAYS_FILED and _area(origin) in (UNITED_STATES, *FILED_TERRITORIES, *UNFILED_TERRITORIES):
+        said = "Every export to this country must be filed first, at any value (15 CFR 758.1(b)(1))."
+        raise Refused(said, {"errors": {"address": {"country": [said]}}})
     if filing(address, origin) is not Filing.LOW_VALUE:
         return
     value = _usd(declared, rates)

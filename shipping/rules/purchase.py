@@ -78,7 +78,8 @@ class LabelPurchase:
 
 
 def public(shipment_id: str, purchases: Sequence[LabelPurchase | None]) -> dict[str, Any]:
-    """Return a shipment's labels as other services see them.
+    """Return a shipment's labels as other services see them: ``{"object_id", "label_url", "tracking_number", "carrier",
+    "parcels", "labels"}``, see `ShippingService.buy_label`.
 
     Args:
         purchases: one per parcel, the first parcel's first; None for one that was never requested.
@@ -97,7 +98,8 @@ def public(shipment_id: str, purchases: Sequence[LabelPurchase | None]) -> dict[
         for each in kept
         if each.label is not None
     ]
-    return {"object_id": shipment_id, **labels[0], "carrier": kept[0].carrier, "labels": labels}
+    first, whole = {**labels[0], "carrier": kept[0].carrier}, len(purchases)
+    return {"object_id": shipment_id, **first, "parcels": whole, "labels": labels}
 
 
 def given_back(shipment_id: str) -> Conflict:

@@ -288,6 +288,7 @@ def test_repair_records_a_label_only_if_still_right(desk: Desk) -> None:
     assert public("s_1", [purchase]) == {
         "object_id": "s_1",
         "label_url": "http://label",
+        "parcels": 1,
         "labels": [{"label_url": "http://label", "tracking_number": "92001"}],
         "carrier": "USPS",
         "tracking_number": "92001",

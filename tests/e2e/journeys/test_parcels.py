@@ -17,6 +17,7 @@ BERLIN = {"line1": "Sonnenallee 1", "city": "Berlin", "country": "DE", "postal_c
 APO = {"line1": "PSC 1234 Box 5", "city": "APO", "state": "AE", "country": "US", "postal_code": "09315"}
 GUAM = {"line1": "1 Marine Corps Dr", "city": "Tamuning", "state": "GU", "country": "US", "postal_code": "96913"}
 SAN_JUAN = {"line1": "1 Calle Fortaleza", "city": "San Juan", "state": "PR", "country": "US", "postal_code": "00901"}
+HAVANA = {"line1": "Calle 23 #152", "city": "La Habana", "country": "CU", "postal_code": "10400"}
 OTTAWA = {"line1": "1 Wellington St", "city": "Ottawa", "state": "ON", "country": "CA", "postal_code": "K1A 0A9"}
 
 
@@ -96,6 +97,12 @@ def test_export_worth_3000_dollars_is_refused_at_checkout(depot: Depot, address:
     _, refused = depot.checkout(address, price=300_000)
     assert refused.status_code == 422
     assert "15 CFR 30.37(a)" in refused.json()["errors"]["address"][0]
+
+
+def test_export_to_an_embargoed_country_is_refused_at_checkout(depot: Depot) -> None:
+    _, refused = depot.checkout(HAVANA, price=100)
+    assert refused.status_code == 422
+    assert "15 CFR 758.1(b)(1)" in refused.json()["errors"]["address"]["country"][0]
 
 
 @pytest.mark.parametrize(("address", "said"), [(OTTAWA, "NOEEI_30_36"), (GUAM, None)], ids=("CA", "GU"))

@@ -144,6 +144,25 @@ def test_payer_waits_for_a_label_claimed_by_the_timer(shop: Shop) -> None:
     assert shop.outbox.outcome("or_1")["label_url"] == "http://labels/timer"
 
 
+def test_label_of_the_first_parcel_alone_is_asked_for_again(shop: Shop, monkeypatch: Any) -> None:
+    """During a rolling upgrade, a copy of the previous release buys one label, and does not say how many there are."""
+    shop.carrier.parcels = 3
+    buy = shop.carrier.buy_label
+
+    def older(*asked: Any) -> dict[str, Any]:
+        return {name: value for name, value in buy(*asked).items() if name not in ("parcels", "labels")}
+
+    monkeypatch.setattr(shop.carrier, "buy_label", older)
+    shop.pay()
+    shop.outbox.deliver_order("or_1")
+    assert shop.outbox.outcome("or_1")["labels"] == []
+    monkeypatch.setattr(shop.carrier, "buy_label", buy)
+    shop.now += 5
+    shop.deliver()
+    numbers = [each["tracking_number"] for each in shop.outbox.outcome("or_1")["labels"]]
+    assert numbers == ["9400", "9401", "9402"]
+
+
 def test_mail_outage_does_not_lose_the_payment(shop: Shop) -> None:
     shop.postman.failing = Unavailable("no answer")
     shop.pay()

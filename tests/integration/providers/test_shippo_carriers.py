@@ -180,10 +180,12 @@ def test_label_to_apo_or_territory_has_a_declaration(
     assert label["customs_declaration"]["eel_pfc"] == said
 
 
-def test_false_exemption_buys_no_label(usps: ShippoCarriers) -> None:
-    dear = usps.quote(BERLIN, [PARCEL], [{**BONES[0], "value_amount": "3000.00"}], "or_dear", "usd")
+@pytest.mark.parametrize(("country", "value"), [("DE", "3000.00"), ("IR", "1.00")])
+def test_false_exemption_buys_no_label(usps: ShippoCarriers, country: str, value: str) -> None:
+    there, inside = {**BERLIN, "country": country}, [{**BONES[0], "value_amount": value}]
+    quote = usps.quote(there, [PARCEL], inside, "or_false", "usd")
     with pytest.raises(Refused, match="ITN"):
-        usps.buy(dear.rates[0]["object_id"], "or_dear")
+        usps.buy(quote.rates[0]["object_id"], "or_false")
 
 
 def test_almost_right_address_comes_back_corrected(usps: ShippoCarriers) -> None:

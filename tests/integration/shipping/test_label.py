@@ -82,6 +82,7 @@ def test_a_label_is_bought_once_and_answered_again(shop: Shop) -> None:
         "label_url": "https://labels/1.pdf",
         "carrier": "USPS",
         "tracking_number": "94001",
+        "parcels": 1,
         "labels": [{"label_url": "https://labels/1.pdf", "tracking_number": "94001"}],
     }
     assert shop.buy() == first

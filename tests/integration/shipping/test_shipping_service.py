@@ -162,7 +162,7 @@ def test_heavy_order_gets_a_label_for_each_parcel(shipping: RunningService, prov
     assert [[parcel["weight"] for parcel in label["parcels"]] for label in sold] == [["600"]] * 3
     numbers = [each["tracking_number"] for each in bought["labels"]]
     assert numbers == [label["tracking_number"] for label in sold]
-    assert len(set(numbers)) == 3
+    assert len(set(numbers)) == bought["parcels"] == 3
     assert shipping.call("buy_label", offer["object_id"], offer["selected"], "key:heavy") == bought
     assert shipping.call("label", offer["object_id"])["labels"] == bought["labels"]
     rates = shipping.call("rates", offer["object_id"], "eur")["rate_items"]
@@ -257,7 +257,8 @@ def test_a_label_is_bought_shown_and_tracked(shipping: RunningService, providers
         with pytest.raises(NotFound):
             shipping.call(method, "nobody")
     bought = shipping.call("buy_label", shipment, rate_named(offer, "Priority Mail"), "key:label")
-    assert set(bought) == {"object_id", "label_url", "carrier", "tracking_number", "labels"}
+    assert set(bought) == {"object_id", "label_url", "carrier", "tracking_number", "parcels", "labels"}
+    assert bought["parcels"] == 1
     assert (bought["object_id"], bought["carrier"]) == (shipment, "USPS")
     assert requests.get(bought["label_url"], timeout=10).content.startswith(b"%PDF")
     issued = [{name: bought[name] for name in ("label_url", "tracking_number")}]

@@ -290,12 +290,17 @@ class Carrier:
         self.voided: list[tuple[str, str]] = []
         self.taken_back = "refunded"
         self.failing: ShopError | None = None
+        self.parcels = 1
 
     def buy_label(self, shipment_id: str, rate_id: str, key: str, *terms: Any) -> dict[str, Any]:
         self.terms.append(terms)
         if self.failing is not None:
             raise self.failing
-        label = {"label_url": f"http://labels/{key}", "carrier": "USPS", "tracking_number": "9400"}
+        names = [f"{key}.{number}" if number else key for number in range(self.parcels)]
+        labels = [
+            {"label_url": f"http://labels/{name}", "tracking_number": f"940{place}"} for place, name in enumerate(names)
+        ]
+        label = {**labels[0], "carrier": "USPS", "parcels": self.parcels, "labels": labels}
         return self.bought.setdefault(key, {"object_id": shipment_id, **label})
 
     def tracking(self, shipment_id: str) -> dict[str, Any]:

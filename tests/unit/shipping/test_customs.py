@@ -98,6 +98,19 @@ def test_export_worth_more_than_2500_dollars_is_refused(values: tuple[str, ...])
             check_filing(place(*there), HOME, worth(*values))
 
 
+@pytest.mark.parametrize("country", ["CU", "IR", "KP", "sy"])
+def test_export_to_an_embargoed_country_is_refused_at_any_value(country: str) -> None:
+    for origin in (HOME, place("US", "PR", "San Juan"), place("US", "GU", "Tamuning")):
+        for declared in (worth("1.00"), []):
+            with pytest.raises(Refused, match=r"758\.1") as refused:
+                check_filing(place(country, "", "Capital"), origin, declared)
+            assert list(refused.value.facts["errors"]["address"]) == ["country"]
+
+
+def test_shop_abroad_files_no_american_export() -> None:
+    check_filing(place("CU", "", "Havana"), place("CA", "ON", "Ottawa"), worth("1.00"))
+
+
 @pytest.mark.parametrize("there", [("CA", "ON", "Ottawa"), ("US", "GU", "Tamuning"), ("US", "NY", "New York")], ids=str)
 def test_unfiled_destination_takes_any_value(there: tuple[str, str, str]) -> None:
     check_filing(place(*there), HOME, worth("9000.00"))
