@@ -118,6 +118,10 @@ def _charge(stripe: Caller) -> tuple[str, Form]:
     return f"/charges/{intent['latest_charge']}", {}
 
 
+def _token(stripe: Caller) -> tuple[str, Form]:
+    return f"/confirmation_tokens/{_made(stripe, _TOKENS, _METHOD)}", {}
+
+
 def _price(stripe: Caller) -> tuple[str, Form]:
     return "/prices", {"product": _made(stripe, "/products", {"name": "a"}), "currency": "usd", "unit_amount": 1}
 
@@ -189,6 +193,8 @@ OPERATIONS = (
     Operation("GET", "RefundListParams", _fixed("/refunds")),
     Operation("POST", "ChargeUpdateParams", _charge),
     Operation("GET", "ChargeListParams", _fixed("/charges")),
+    Operation("GET", "ConfirmationTokenRetrieveParams", _token),
+    Operation("GET", "PaymentMethodConfigurationListParams", _fixed("/payment_method_configurations")),
     Operation("POST", "DisputeUpdateParams", _dispute("")),
     Operation("POST", "DisputeCloseParams", _dispute("/close")),
     Operation("GET", "DisputeListParams", _fixed("/disputes")),

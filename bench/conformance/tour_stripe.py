@@ -154,6 +154,9 @@ def _payment_methods(stripe: Caller, trip: Trip) -> None:
     _post(stripe, "/payment_intents", paid)
     trip.refused(_post(stripe, "/payment_intents", paid))
     trip.refused(_get(stripe, "/confirmation_tokens/ctoken_none"))
+    [configuration] = _get(stripe, "/payment_method_configurations").body["data"]
+    _get(stripe, f"/payment_method_configurations/{configuration['id']}")
+    trip.refused(_get(stripe, "/payment_method_configurations/pmc_none"))
 
 
 def _payments(stripe: Caller, trip: Trip) -> None:

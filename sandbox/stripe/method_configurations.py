@@ -1,7 +1,7 @@
 """Stripe's payment method configuration: which kinds of payment methods the account offers.
 
-The object: https://docs.stripe.com/api/payment_method_configurations/object. The sandbox has one, with those that it
-plays; it cannot be changed.
+The object: https://docs.stripe.com/api/payment_method_configurations/object. The sandbox has one, which offers what the
+sandbox plays; it cannot be changed.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ from sandbox.stripe.params import EXPAND, PAGE, Str, Type
 
 _ID = "pmc_1SandboxDefaultConfig0000"
 _OFFERED = ("card", BANK_ACCOUNT)
-_OTHERS = ("klarna", "sepa_debit")
-LIST: dict[str, Type] = {**PAGE, "application": Str()}
+_OTHERS = (
+    *("acss_debit", "affirm", "afterpay_clearpay", "alipay", "amazon_pay", "apple_pay", "bacs_debit", "bancontact"),
+    *("blik", "cartes_bancaires", "cashapp", "customer_balance", "eps", "giropay", "google_pay", "ideal", "klarna"),
+    *("link", "multibanco", "p24", "sepa_debit", "sofort", "wechat_pay", "zip"),
+)
+LIST: dict[str, Type] = {**PAGE, "application": Str(unsettable=True)}
 
 
 def _configuration() -> Parameters:
