@@ -18,6 +18,7 @@ from nameko.exceptions import RemoteError
 from cart.deliveries.outbox import DISPUTE_LOOK, Outbox
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.steps import PAY, Abandoned, call_off, undo
+from cart.rules.attention import PAYMENT
 from cart.rules.order import CONFIRMING, CREATED, LABEL, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store.tables import LONGEST_PROCESSING_LOOK_S
@@ -297,6 +298,8 @@ class Settlement:
             for kind in order.deliveries:
                 self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id, look if kind == LABEL else None)
             owe_taxes(self.store, order)
+            if order.payment is not None:
+                self.store.attention.close(order.id, PAYMENT, order.payment)
             self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
