@@ -235,8 +235,7 @@ class Settlement:
             self.store.orders.keep(order)
             self.store.attempts.held(order)
             if is_new:
-                self.store.carts.bought(order)
-                self.store.discounts.bought(order)
+                self._take_from_cart(order)
                 self.store.journal.note(order, "processing", {"payment": order.payment})
         if is_new:
             crash_point("pay:processing:done")
@@ -283,16 +282,13 @@ class Settlement:
 
     def paid(self, order: Order, payment: Payment) -> Order:
         """The money is taken: mark the order as paid, and record the work owed for it."""
-        was_processing = order.waits_for == PROCESSING
         order.become(PAID, int(self.clock()))
         order.charge = payment.charge
         order.waits_for = order.failure = None
         crash_point("pay:paid:begun")
         with self.store.write():
             self.store.orders.keep(order, outcome={"state": payment.state, "charge": payment.charge})
-            if not was_processing:  # else its cart has lost its items then, and may have been filled again
-                self.store.carts.bought(order)
-                self.store.discounts.bought(order)
+            self._take_from_cart(order)
             self.store.attempts.end(order)
             look = {DISPUTE_LOOK: True} if payment.disputed else None
             for kind in order.deliveries:
@@ -304,6 +300,13 @@ class Settlement:
         crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
         return order
+
+    def _take_from_cart(self, order: Order) -> None:
+        """Remove what an order buys from its cart, once: a cart that lost it to a bank debit, even to one that failed
+        since, may have been filled again. Part of the transaction that stores the order."""
+        if not self.store.journal.ever(order, "processing"):
+            self.store.carts.bought(order)
+            self.store.discounts.bought(order)
 
     def undo(
         self,
