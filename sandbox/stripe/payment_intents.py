@@ -133,7 +133,7 @@ CAPTURE: dict[str, Type] = {
 LIST: dict[str, Type] = {**PAGE, **_PARTIES, "created": CreatedRange()}
 RETRIEVE: dict[str, Type] = {"client_secret": Str(), "expand": EXPAND}
 # What a publishable key sees: "it only returns a subset of properties", says
-# https://docs.stripe.com/api/payment_intents/retrieve. The properties are those that Stripe's mobile SDKs read.
+# https://docs.stripe.com/api/payment_intents/retrieve. The sandbox assumes what a page needs, without `metadata`.
 _PUBLIC = (
     *("id", "object", "amount", "amount_details", "automatic_payment_methods", "canceled_at", "cancellation_reason"),
     *("capture_method", "client_secret", "confirmation_method", "created", "currency", "description"),
