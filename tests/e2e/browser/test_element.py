@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 GOOD, DECLINED, ASKED = "4242424242424242", "4000000000009995", "4000000000003220"
 # The debit of this account is paid after some time.
 ACCOUNT = "000123456789"
+BACKGROUND = "colour => { document.documentElement.style.background = colour; }"
 # A frame is a part of a page, which has the heading and the landmarks.
 OF_FRAMES = {"rules": {name: {"enabled": False} for name in ("landmark-one-main", "page-has-heading-one", "region")}}
 SCRIPT, PAID = "**/sandbox/js/stripe.js", "**/api/cart/paid/"
@@ -282,6 +283,8 @@ def _finds_nothing(shopper: Shopper, page: str) -> None:
         paper = shopper.tab.run("getComputedStyle(document.body).backgroundColor")
         for frame in shopper.page.frames:
             if frame.url.endswith("/frame.html"):
-                frame.evaluate("paper => { document.documentElement.style.background = paper; }", paper)
+                frame.evaluate(BACKGROUND, paper)
             found = Axe().run(frame, options=None if frame == shopper.page.main_frame else OF_FRAMES)
             assert found.violations_count == 0, f"{page}, {scheme}, {frame.url}: {found.generate_report()}"
+            if frame.url.endswith("/frame.html"):
+                frame.evaluate(BACKGROUND, "")
