@@ -211,9 +211,14 @@ class MessageStore:
         known = sa.exists().where(news.c.key == messages.c.key, news.c.status == messages.c.progress)
         final = messages.c.progress.in_([each.value for each in Progress if each.final])
         recent = sa.and_(messages.c.created > now - CATCH_UP_S, messages.c.progressed.is_not(None))
+        missing = (
+            sa.select(messages.c.key).where(final, recent, ~known).order_by(messages.c.progressed).limit(CAUGHT_UP)
+        )
         with self.database.write() as connection:
-            query = sa.select(messages).where(final, recent, ~known).order_by(messages.c.progressed).limit(CAUGHT_UP)
-            rows = connection.execute(query.with_for_update(of=messages)).all()
+            keys = list(connection.scalars(missing.with_for_update(of=messages)))
+            # While this copy waited for the locks, another may have added them.
+            still = sa.select(messages).where(messages.c.key.in_(keys), ~known).order_by(messages.c.progressed)
+            rows = connection.execute(still).all()
             for row in rows:
                 entry = {"key": row.key, "kind": row.kind, "status": row.progress, "error": row.error}
                 self.feed.add(connection, **entry, unwanted=False, at=row.progressed)

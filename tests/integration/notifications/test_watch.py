@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -368,3 +369,21 @@ def test_states_recorded_by_older_code_reach_the_feed(shop: TrackedShop) -> None
         (MAIL.key, "delivered"),
         (TEXT.key, "failed"),
     ]
+
+
+def test_two_copies_add_a_missing_state_once(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.twilio("failed", error="30003")
+    database, added = shop.store.database, list[int]()
+    with database.write() as connection:
+        connection.execute(sa.delete(news))
+    # On SQLite, a writer waits before its first statement.
+    blocked = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+    other = threading.Thread(target=lambda: added.append(shop.store.catch_up(shop.clock.now)))
+    with database.write() as connection:
+        added.append(shop.store.catch_up(shop.clock.now))
+        other.start()
+        while database.dialect == "postgresql" and not connection.execute(blocked).scalar_one():
+            assert other.is_alive()
+    other.join(60)
+    assert (added, len(shop.store.feed.after(0, 10))) == ([1, 0], 1)
