@@ -62,11 +62,11 @@ class MessageStore:
         return _record(row) if row else None
 
     def unwanted(self, message: Mail | Sms) -> Unwanted | None:
-        """Return why a message must not be sent; None when its recipient wants it, and when it may have been sent
-        before: its provider is then asked what became of it."""
+        """Return why a message must not be sent; None when its recipient wants it, and when it was sent before. A text
+        that may have been sent is not sent now: Twilio is first asked what became of it. A mail would be sent again."""
         with self.database.read():
             record = self.get(message.key)
-            if record is not None and (record.state is State.SENT or record.unresolved):
+            if record is not None and (record.state is State.SENT or (record.unresolved and isinstance(message, Sms))):
                 return None
             return self.suppressions.reason(describe(message)[1])
 
