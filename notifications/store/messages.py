@@ -198,7 +198,7 @@ class MessageStore:
             if values:
                 connection.execute(sa.update(messages).where(messages.c.key == row.key).values(**values))
             if report.unwanted is not None:
-                self.suppressions.record(row.recipient, report.unwanted, now)
+                self.suppressions.record(row.recipient, report.unwanted, now if report.at is None else report.at)
             if is_news and (report.progress.final or report.error):
                 unwanted = report.unwanted is not None
                 entry = {"key": row.key, "kind": kind, "status": report.progress.value, "error": report.error or None}
