@@ -157,6 +157,7 @@ class Bank:
             decline=kept["decline"],
             disputed=self.disputes,
             redirects=kept["redirects"],
+            refunded=state == SUCCEEDED and self.given_back(payment_id) == kept["amount"],
         )
 
     def cancel(self, payment_id: str) -> Payment:
