@@ -50,6 +50,7 @@ SECRET_KEY = re.compile(r"(?:sk|rk)_(test|live)_")
 
 # An origin as browsers send it: in ASCII, without a path. The port is left out when it is the scheme's own.
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+WEB_URL = re.compile(r"https?://[^\s\"'<>;,]+")
 # The shortest signing secret: 128 bits as hexadecimal digits.
 SHORTEST_SECRET = 32
 
@@ -82,6 +83,8 @@ class Settings:
     var_dir: str
     database_url: str | None = field(repr=False)
     sandbox_url: str
+    # The sandbox as a browser reaches it.
+    sandbox_public_url: str
     stripe: Provider
     shippo: Provider
     twilio: Provider
@@ -182,6 +185,7 @@ class Settings:
             var_dir=_text(config, "VAR_DIR"),
             database_url=_text(config, "DATABASE_URL") or None,
             sandbox_url=sandbox_url,
+            sandbox_public_url=_public_sandbox(config) or sandbox_url,
             live_named=named is not None,
             none_live=named == set(),
             allow_sandbox_payments=_flag(config, "ALLOW_SANDBOX_PAYMENTS"),
@@ -349,6 +353,16 @@ def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Prov
     return _text(config, f"{name.upper()}_WEBHOOK_SECRET") or (
         "" if providers[name].live else SANDBOX_WEBHOOK_SECRETS[name]
     )
+
+
+def _public_sandbox(config: dict[str, Any]) -> str:
+    """The sandbox's URL for browsers, which becomes part of a Content-Security-Policy; "" when none is set."""
+    url = _text(config, "SANDBOX_PUBLIC_URL").strip().rstrip("/")
+    if url and not WEB_URL.fullmatch(url):
+        raise ValueError(
+            "SANDBOX_PUBLIC_URL must begin with http:// or https://, and have no space, quote or semicolon."
+        )
+    return url
 
 
 def _publishable_key(config: dict[str, Any], stripe: Provider) -> str:

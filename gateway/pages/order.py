@@ -120,7 +120,7 @@ def _headline(
     dispute = order.get("dispute")
     if dispute is not None and dispute["status"] not in _DECIDED:
         return "Your payment is disputed", "Your bank has asked us about this payment, and will decide about it."
-    if parcel in headlines:
+    if parcel is not None and parcel in headlines:
         return headlines[parcel]
     if order.get("upstream_id") is None:
         return "Thank you for your order", "It is paid."
