@@ -129,7 +129,7 @@ export default async function orderPage({ id, query, signal, announce }) {
     }, pause);
   }
   async function look() {
-    const before = track?.tracking_status?.status;
+    const before = statusOf(track);
     const titleBefore = titleOf(order);
     const known = JSON.stringify([order, track]);
     const fresh = await shop.order(id, signal);
@@ -143,7 +143,7 @@ export default async function orderPage({ id, query, signal, announce }) {
       [...content.querySelectorAll("a, summary")]
         .find((each) => each.textContent === focused)
         ?.focus({ preventScroll: true });
-    const now = track?.tracking_status?.status;
+    const now = statusOf(track);
     if (now && now !== before) announce(`Your parcel: ${PARCEL[now] ?? now}.`);
     else if (titleOf(order) !== titleBefore)
       announce(isPaid(order) ? "Your payment has arrived." : `${titleOf(order)}.`);
@@ -163,7 +163,7 @@ const titleOf = (order) =>
 /** Whether something is expected that the page shows: the bank's answer, or the carrier's. */
 function isMoving(order, track) {
   if (order.status === "created") return ["processing", "requires_action"].includes(paymentOf(order).status);
-  return isPaid(order) && track?.tracking_status?.status !== "DELIVERED";
+  return isPaid(order) && statusOf(track) !== "DELIVERED";
 }
 
 /** What is known about the payment, and the way to pay. */
@@ -198,10 +198,26 @@ async function trackOf(order, signal) {
   return shop.tracking(order.upstream_id, signal).catch(() => null);
 }
 
+/** The status of the parcel. Of several: that of one that does not arrive, or else of all together. */
+function statusOf(track) {
+  const first = track?.tracking_status?.status ?? null;
+  const all = [first, ...(track?.parcels ?? []).slice(1).map((each) => each.status)];
+  const lost = ["FAILURE", "RETURNED"].find((each) => all.includes(each));
+  const differ = all.some((each) => each !== first) && all.some((each) => ["TRANSIT", "DELIVERED"].includes(each));
+  return lost ?? (differ ? "TRANSIT" : first);
+}
+
+/** The tracking number of each parcel. Of labels that were given back, the order keeps the first. */
+function numbersOf(order) {
+  const numbers = order.labels.map((each) => each.tracking_number);
+  return (numbers.length ? numbers : [order.shipping.tracking_number]).filter(Boolean);
+}
+
 function parcelOf(order, track) {
-  const status = track?.tracking_status?.status ?? null;
+  const status = statusOf(track);
   const history = [...(track?.tracking_history ?? [])].reverse();
   const reached = status === "DELIVERED" ? 2 : status === "TRANSIT" || order.status === "fulfilled" ? 1 : 0;
+  const numbers = numbersOf(order);
   const isUsual = !["RETURNED", "FAILURE"].includes(status);
   return [
     h("h2", { id: "parcel-title" }, "Your parcel"),
@@ -222,12 +238,12 @@ function parcelOf(order, track) {
       null,
       status ? `${PARCEL[status] ?? status}.` : "We are getting its label. This page shows it as soon as it is there.",
     ),
-    order.shipping.tracking_number &&
+    numbers.length > 0 &&
       h(
         "p",
         null,
-        `${order.shipping.carrier}, tracking number `,
-        h("strong.number", null, order.shipping.tracking_number),
+        `${order.shipping.carrier}, tracking number${numbers.length > 1 ? "s" : ""} `,
+        numbers.map((each, place) => [place > 0 && ", ", h("strong.number", null, each)]),
       ),
     history.length > 0 &&
       h(
