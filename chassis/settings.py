@@ -30,6 +30,8 @@ SANDBOX_KEYS = {
     "twilio": "AC" + "0" * 32,
     "sendgrid": ".".join(("SG", "sandbox")),
 }
+# The only publishable key that the sandbox's stand-in for Stripe.js accepts.
+SANDBOX_PUBLISHABLE_KEY = "_".join(("pk", "test", "sandbox"))
 KEY_NAMES = {
     "stripe": "STRIPE_API_KEY",
     "shippo": "SHIPPO_API_KEY",
@@ -366,15 +368,21 @@ def _public_sandbox(config: dict[str, Any]) -> str:
 
 
 def _publishable_key(config: dict[str, Any], stripe: Provider) -> str:
-    """Stripe's publishable key, of the same mode as the secret key where this process has it."""
+    """Stripe's publishable key: the sandbox's, or one of the mode of the secret key where this process has it."""
     key = _text(config, "STRIPE_PUBLISHABLE_KEY").strip()
+    if not key:
+        return ""
     mode = PUBLISHABLE_KEY.fullmatch(key)
-    if key and mode is None:
+    if mode is None:
         raise ValueError("STRIPE_PUBLISHABLE_KEY must begin with pk_test_ or pk_live_.")
-    secret = SECRET_KEY.match(stripe.key)
-    wanted = "test" if not stripe.live else secret[1] if secret else None
-    if mode is not None and wanted is not None and mode[1] != wanted:
-        raise ValueError(f"STRIPE_PUBLISHABLE_KEY is for {mode[1]} mode, and STRIPE_API_KEY for {wanted} mode.")
+    if (key == SANDBOX_PUBLISHABLE_KEY) is stripe.live:
+        needed = "a key of Stripe's" if stripe.live else SANDBOX_PUBLISHABLE_KEY
+        raise ValueError(
+            f"STRIPE_PUBLISHABLE_KEY must be {needed}, as Stripe is {'real' if stripe.live else 'the sandbox'}."
+        )
+    secret = SECRET_KEY.match(stripe.key) if stripe.live else None
+    if secret is not None and mode[1] != secret[1]:
+        raise ValueError(f"STRIPE_PUBLISHABLE_KEY is for {mode[1]} mode, and STRIPE_API_KEY for {secret[1]} mode.")
     return key
 
 

@@ -175,6 +175,9 @@ export const isSettling = ({ status, payment }) => status === "created" && payme
 /** Whether an order can be paid. */
 export const isOpen = (order) => order.status === "created" && !isSettling(order);
 
+/** The address that thanks for an order, or says that its bank settles the payment later. */
+export const thanks = (order) => `/order/${order.id}${isSettling(order) ? "" : "?thanks"}`;
+
 /** Keep an order's id in this browser, and forget what was needed to pay it. */
 export function remember({ id, amount, currency, created }) {
   store(`card ${id}`, null);

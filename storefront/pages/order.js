@@ -46,7 +46,7 @@ export default async function orderPage({ id, query, signal, announce }) {
   const returned = query.get("redirect_status");
   if (returned && shop.isOpen(order))
     return { go: `/checkout/${id}/payment?${new URLSearchParams({ returned })}` };
-  if (returned) return { go: `/order/${id}${shop.isSettling(order) ? "" : "?thanks"}` };
+  if (returned) return { go: shop.thanks(order) };
   let track = await trackOf(order, signal);
   const content = h("div.wide");
   const parcel = h("section.panel.parcel", { "aria-labelledby": "parcel-title" });

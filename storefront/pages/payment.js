@@ -25,7 +25,7 @@ const TOKEN_AGE_MS = 11 * 3600 * 1000;
 
 export default async function payment({ id, query, signal, go, announce, refreshCart }) {
   let order = await shop.order(id, signal);
-  if (!shop.isOpen(order)) return { go: `/order/${id}` };
+  if (!shop.isOpen(order)) return { go: query.has("returned") ? shop.thanks(order) : `/order/${id}` };
   const isFree = () => order.amount === 0;
   const outcome = h("div.outcome");
   const submit = h("button.button.large", { type: "submit" });
@@ -188,7 +188,7 @@ export default async function payment({ id, query, signal, go, announce, refresh
   async function paid(done) {
     shop.remember(done);
     refreshCart();
-    if (!signal.aborted) await go(`/order/${id}${shop.isSettling(done) ? "" : "?thanks"}`, { replace: true });
+    if (!signal.aborted) await go(shop.thanks(done), { replace: true });
   }
 
   async function refused(error, card = null, asked = false) {
