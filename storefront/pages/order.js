@@ -108,11 +108,11 @@ export default async function orderPage({ id, query, signal, announce }) {
     timer = setTimeout(async () => {
       if (document.visibilityState === "visible") await look().catch(() => {});
       pause = Math.min(pause * 1.05, LATEST_MS);
-      if (!signal.aborted && track?.tracking_status?.status !== "DELIVERED") watch();
+      if (!signal.aborted && statusOf(track) !== "DELIVERED") watch();
     }, pause);
   }
   async function look() {
-    const before = track?.tracking_status?.status;
+    const before = statusOf(track);
     const known = JSON.stringify([order, track]);
     const fresh = await shop.order(id, signal);
     const moved = await trackOf(fresh, signal);
@@ -125,7 +125,7 @@ export default async function orderPage({ id, query, signal, announce }) {
       [...content.querySelectorAll("a, summary")]
         .find((each) => each.textContent === focused)
         ?.focus({ preventScroll: true });
-    const now = track?.tracking_status?.status;
+    const now = statusOf(track);
     if (now && now !== before) announce(`Your parcel: ${PARCEL[now] ?? now}.`);
   }
   if (order.status !== "created") shop.remember(order);
@@ -138,10 +138,26 @@ async function trackOf(order, signal) {
   return shop.tracking(order.upstream_id, signal).catch(() => null);
 }
 
+/** The status of the parcel. Of several: that of one that does not arrive, or else of all together. */
+function statusOf(track) {
+  const first = track?.tracking_status?.status ?? null;
+  const all = [first, ...(track?.parcels ?? []).slice(1).map((each) => each.status)];
+  const lost = ["FAILURE", "RETURNED"].find((each) => all.includes(each));
+  const differ = all.some((each) => each !== first) && all.some((each) => ["TRANSIT", "DELIVERED"].includes(each));
+  return lost ?? (differ ? "TRANSIT" : first);
+}
+
+/** The tracking number of each parcel. Of labels that were given back, the order keeps the first. */
+function numbersOf(order) {
+  const numbers = order.labels.map((each) => each.tracking_number);
+  return (numbers.length ? numbers : [order.shipping.tracking_number]).filter(Boolean);
+}
+
 function parcelOf(order, track) {
-  const status = track?.tracking_status?.status ?? null;
+  const status = statusOf(track);
   const history = [...(track?.tracking_history ?? [])].reverse();
   const reached = status === "DELIVERED" ? 2 : status === "TRANSIT" || order.status === "fulfilled" ? 1 : 0;
+  const numbers = numbersOf(order);
   const isUsual = !["RETURNED", "FAILURE"].includes(status);
   return [
     h("h2", { id: "parcel-title" }, "Your parcel"),
@@ -162,12 +178,12 @@ function parcelOf(order, track) {
       null,
       status ? `${PARCEL[status] ?? status}.` : "We are getting its label. This page shows it as soon as it is there.",
     ),
-    order.shipping.tracking_number &&
+    numbers.length > 0 &&
       h(
         "p",
         null,
-        `${order.shipping.carrier}, tracking number `,
-        h("strong.number", null, order.shipping.tracking_number),
+        `${order.shipping.carrier}, tracking number${numbers.length > 1 ? "s" : ""} `,
+        numbers.map((each, place) => [place > 0 && ", ", h("strong.number", null, each)]),
       ),
     history.length > 0 &&
       h(
