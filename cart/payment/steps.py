@@ -161,9 +161,9 @@ def _open_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
         fits = payment.amount == order.amount and payment.redirects == bool(order.redirects)
         if payment.state not in (OPEN, CANCELED, SUCCEEDED) or not fits:
             payment = call_off(shop.payments, order.payment)
-        if payment.state == SUCCEEDED:
+        if payment.state == SUCCEEDED and not payment.refunded:
             return payment
-        if payment.state == CANCELED:
+        if payment.state in (SUCCEEDED, CANCELED):
             order.payment = None
     if order.payment is None and order.amount:
         email, key, more = order.customer.email, order.key("open"), opening(order.code, bool(order.redirects))

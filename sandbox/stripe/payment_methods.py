@@ -8,7 +8,7 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.state import without_private
-from sandbox.stripe.bank_accounts import BANK_ACCOUNT, account_named, method_details
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT, ROUTING_NUMBER, account_named, account_numbered, method_details
 from sandbox.stripe.card_switch import behaviour_of
 from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
@@ -53,6 +53,53 @@ INLINE: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
     "radar_options": RADAR,
 }
+
+# What the Payment Element collects; only Stripe.js sends it.
+COLLECTED: dict[str, Type] = {
+    **INLINE,
+    "type": Str(choices=("card", BANK_ACCOUNT), required=True),
+    BANK_ACCOUNT: Obj(
+        {
+            "account_holder_type": Str(choices=("company", "individual")),
+            "account_number": Str(),
+            "account_type": Str(choices=("checking", "savings")),
+            "routing_number": Str(),
+        }
+    ),
+}
+
+
+def collected_payment_method(desk: Desk, asked: Parameters, within: str) -> Parameters:
+    """Create and store the payment method that the Payment Element collected; StripeFailure when it is invalid."""
+    if asked["type"] == BANK_ACCOUNT:
+        return _collected_account(desk, asked, within)
+    if "token" in asked.get("card", {}):
+        raise invalid("A card that was collected has a number, not a token.", f"{within}[card][token]")
+    return new_payment_method(desk, asked, within)
+
+
+def _collected_account(desk: Desk, asked: Parameters, within: str) -> Parameters:
+    given, name = asked.get(BANK_ACCOUNT, {}), f"{within}[{BANK_ACCOUNT}]"
+    for field in ("account_number", "routing_number"):
+        if field not in given:
+            raise invalid(f"Missing required param: {name}[{field}].", f"{name}[{field}]", "parameter_missing")
+    if not asked.get("billing_details", {}).get("name"):
+        holder = f"{within}[billing_details][name]"
+        raise invalid(f"Missing required param: {holder}.", holder, "parameter_missing")
+    if given["routing_number"] != ROUTING_NUMBER:
+        raise invalid(
+            f"You must use a test bank routing number in test mode. Try {ROUTING_NUMBER}.",
+            f"{name}[routing_number]",
+            "routing_number_invalid",
+        )
+    account = account_numbered(given["account_number"])
+    if account is None:
+        raise invalid(
+            "You must use a test bank account number in test mode. Try 000123456789.",
+            f"{name}[account_number]",
+            "account_number_invalid",
+        )
+    return _store(desk, {"type": BANK_ACCOUNT, BANK_ACCOUNT: method_details(account)}, account.number, asked)
 
 
 def new_payment_method(desk: Desk, asked: Parameters, within: str = "") -> Parameters:

@@ -191,7 +191,11 @@ def test_rejected_3ds_challenge_fails_the_payment(sdks: Sdks) -> None:
 
     answer = sdks.post(f"/sandbox/3ds/{intent.id}", data={"result": "fail"}, allow_redirects=False)
 
-    assert (answer.status_code, answer.headers["Location"]) == (303, "https://a.example")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        303,
+        f"https://a.example?payment_intent={intent.id}&payment_intent_client_secret={intent.client_secret}"
+        "&redirect_status=failed",
+    )
     stored = sdks.stripe.v1.payment_intents.retrieve(intent.id)
     assert (stored.status, stored.payment_method, stored.latest_charge) == ("requires_payment_method", None, None)
     assert stored.last_payment_error is not None
