@@ -335,7 +335,7 @@ class ShippingService(webhook_service.WebhookService):
 
         def read() -> None:
             try:
-                self.shop.costs.read()
+                self.shop.costs.read_in_turn()
             except ProviderFailure as error:
                 log.warning("invoices not read", error=str(error))
 

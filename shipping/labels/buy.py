@@ -177,10 +177,11 @@ class LabelDesk:
             Unavailable: the carrier cannot be reached, or another call is buying; retry later.
         """
         chosen, spent = shipment.rate(rate_id), 0
-        purchases = []
-        for part in self._purchases.parts(shipment):
+        parts, purchases = self._purchases.parts(shipment), []
+        for part, known in zip(parts, self._purchases.purchases(parts), strict=True):
             rate = chosen if part is shipment else part.rate_like(chosen)
-            purchase = self._bought(part, rate, key, terms.after(spent))
+            done = known is not None and (known.closed or known.state is State.BOUGHT)
+            purchase = known if known is not None and done else self._bought(part, rate, key, terms.after(spent))
             if purchase.closed:
                 raise given_back(shipment.object_id)
             if purchase.rate_id != rate["object_id"]:

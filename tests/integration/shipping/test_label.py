@@ -519,7 +519,7 @@ class Pallet(Shop):
         self.rates = rates
         second = Shipment("big", "key 2", "or_1", self.clock.now, {}, [], [], rates, [], "pallet", 2)
         whole = replace(self.shipment, object_id="pallet", key="pallet")
-        third = replace(second, object_id="big.3", key="key 3", part=3, twin_of="big")
+        third = replace(second, object_id="big.3", key="key 3", part=3, twin_of="big", rates=[])
         self.shipment = self.store.add(whole, second, third)
         self.carriers.fresh_rates = [priced(rates[1], "3.46", "fresh-3")]
 
@@ -536,6 +536,12 @@ def test_each_parcel_gets_a_label_of_its_own(pallet: Pallet) -> None:
     assert (bought["object_id"], bought["tracking_number"]) == ("pallet", "94001")
     assert pallet.buy("first") == bought
     assert len(pallet.carriers.purchases) == 3
+
+
+def test_labels_that_are_bought_are_not_claimed_again(pallet: Pallet, monkeypatch: pytest.MonkeyPatch) -> None:
+    bought = pallet.buy("first")
+    monkeypatch.setattr(pallet.store, "claim", None)
+    assert pallet.buy("first") == bought
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), OutcomeUnknown("lost")])
