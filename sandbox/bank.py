@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+import secrets
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
@@ -35,6 +38,9 @@ _RESULTS = {
     "requires_payment_method": ("bad", "Payment not made", "Nothing was charged. The shop lets you pay again."),
     "canceled": ("bad", "Payment canceled", "The shop canceled this payment. Nothing was charged."),
 }
+# What Stripe calls the end of a redirect; a payment that is neither paid nor pending has failed.
+_REDIRECT_STATUS = {"succeeded": "succeeded", "requires_capture": "succeeded", "processing": "pending"}
+_ANY_SHOP, _NOBODY = "http: https:", "'none'"
 _ORIGIN = re.compile(r"https?://[\w.:\[\]-]+", re.ASCII)
 
 
@@ -58,7 +64,13 @@ class _Bank:
             status = html.escape(intent["status"])
             return _result(intent, f"<p>Nothing to confirm: the payment's status is <code>{status}</code>.</p>")
         redirect = (intent["next_action"] or {}).get("redirect_to_url") or {}
-        return _page("", "Confirm a payment", self._facts(intent) + _BUTTONS, form_goes_to=redirect.get("return_url"))
+        return _page(
+            "",
+            "Confirm a payment",
+            self._facts(intent) + _BUTTONS,
+            form_goes_to=redirect.get("return_url"),
+            framed=_is_framed(request, intent),
+        )
 
     def _facts(self, intent: dict[str, Any]) -> str:
         method = self.sandbox.state.get("payment_method", intent["payment_method"]) or {}
@@ -72,12 +84,14 @@ class _Bank:
 
     async def answer(self, request: web.Request) -> web.Response:
         """Accept {"result": "succeed" or "fail"} as the shopper's answer, as JSON or as a form. A form redirects to
-        return_url, and without one shows a page with the result."""
+        return_url, and without one shows a page with the result; in a frame it informs Stripe.js."""
         by_form = "form" in request.content_type
         body: dict[str, Any] = dict(await request.post()) if by_form else await json_object(request)
         if body.get("result") not in ("succeed", "fail"):
             return refusal(400, 'the body is {"result": "succeed" or "fail"}')
         try:
+            if by_form and _is_framed(request, stored_intent(self.sandbox.desk(), request.match_info["intent"])):
+                return self._answer_frame(request, succeed=body["result"] == "succeed")
             with self.sandbox.state.transaction():
                 intent = stored_intent(self.sandbox.desk(), request.match_info["intent"])
                 asked = intent["next_action"] or {}
@@ -91,10 +105,39 @@ class _Bank:
             return json_response(intent)
         return_url = asked.get("redirect_to_url", {}).get("return_url")
         if return_url and return_url.startswith(("http://", "https://")):
-            return web.Response(status=303, headers={"Location": return_url})
+            return web.Response(status=303, headers={"Location": returning(return_url, intent)})
         if body["result"] == "succeed" and intent["last_payment_error"]:
             return _result(intent, f"<p>{html.escape(intent['last_payment_error']['message'])}</p>")
         return _result(intent)
+
+    def _answer_frame(self, request: web.Request, *, succeed: bool) -> web.Response:
+        """Answer in the frame that Stripe.js has opened; it asks for the payment's status itself."""
+        with suppress(StripeFailure), self.sandbox.state.transaction():
+            intent = stored_intent(self.sandbox.desk(), request.match_info["intent"])
+            answer_bank(self.sandbox.desk(), intent, succeed=succeed)
+        return web.Response(status=303, headers={"Location": "/sandbox/js/answered.html"})
+
+
+def returning(return_url: str, intent: dict[str, Any]) -> str:
+    """Return the URL to which Stripe sends the shopper back, with the three parameters that it appends.
+
+    https://docs.stripe.com/payments/payment-intents/verifying-status
+    """
+    parts = urlsplit(return_url)
+    added = urlencode(
+        {
+            "payment_intent": intent["id"],
+            "payment_intent_client_secret": intent["client_secret"],
+            "redirect_status": _REDIRECT_STATUS.get(intent["status"], "failed"),
+        }
+    )
+    return parts._replace(query=f"{parts.query}&{added}" if parts.query else added).geturl()
+
+
+def _is_framed(request: web.Request, intent: dict[str, Any]) -> bool:
+    """Whether Stripe.js shows the page in a frame: only who knows the `client_secret` may do so."""
+    secret = request.query.get("client_secret", "")
+    return secrets.compare_digest(secret.encode(), intent["client_secret"].encode())
 
 
 def _amount(intent: dict[str, Any]) -> str:
@@ -107,18 +150,21 @@ def _result(intent: dict[str, Any], more: str = "") -> web.Response:
     return _page(tone, title, f'<p class="amount">{html.escape(_amount(intent))}</p><p>{meaning}</p>{more}{_BACK}')
 
 
-def _page(tone: str, title: str, content: str, *, status: int = 200, form_goes_to: str | None = None) -> web.Response:
+def _page(
+    tone: str, title: str, content: str, *, status: int = 200, form_goes_to: str | None = None, framed: bool = False
+) -> web.Response:
     """A page of the bank.
 
     Args:
         tone: the class of its content, `good`, `bad` or none.
         content: HTML.
         form_goes_to: the URL to which the answer of the page's form redirects; browsers check it, too.
+        framed: whether the page of a shop may show it in a frame.
     """
     origin = _ORIGIN.match(form_goes_to or "")
     policy = (
         f"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {origin[0] if origin else ''}; "
-        "base-uri 'none'; frame-ancestors 'none'"
+        f"base-uri 'none'; frame-ancestors {_ANY_SHOP if framed else _NOBODY}"
     )
     headers = {"Content-Security-Policy": policy, "Cache-Control": "no-store"}
     text = _PAGE.format(tone=tone, title=title, content=content)

@@ -26,6 +26,7 @@ from sandbox.option_control import add_option_routes
 from sandbox.page_control import add_page_routes
 from sandbox.provider import Answer, Call, Provider
 from sandbox.recipient_control import add_recipient_routes
+from sandbox.script_control import add_script_routes
 from sandbox.sendgrid.api import SendGrid
 from sandbox.settings import SandboxSettings
 from sandbox.settlement_control import add_settlement_routes
@@ -99,6 +100,7 @@ class Sandbox:
         add_control_routes(application, self)
         add_page_routes(application, self)
         add_bank_routes(application, self)
+        add_script_routes(application)
         add_dispute_routes(application, self)
         add_card_routes(application, self)
         add_settlement_routes(application, self)

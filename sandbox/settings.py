@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STRIPE_KEY = "sk_sandbox"
+STRIPE_PUBLISHABLE_KEY = "pk_test_sandbox"
 SHIPPO_KEY = "shippo_sandbox"
 TWILIO_ACCOUNT = "AC" + "0" * 32
 TWILIO_TOKEN = "sandbox"  # noqa: S105 - not a secret: the sandbox guards nothing

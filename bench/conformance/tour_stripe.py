@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.conformance.exchanges import Caller, Exchange
 from bench.conformance.tours import Chapter, Trip
+from sandbox.settings import STRIPE_PUBLISHABLE_KEY
 
 DECLINES = (
     *("pm_card_visa_chargeDeclined", "pm_card_chargeDeclinedInsufficientFunds", "pm_card_chargeDeclinedExpiredCard"),
@@ -240,6 +241,34 @@ def _bank(stripe: Caller, trip: Trip) -> None:
         _get(stripe, f"/payment_intents/{intent}", {"expand": ["latest_charge"]})
 
 
+def _by_script(stripe: Caller, trip: Trip) -> None:
+    """What Stripe.js calls with the publishable key."""
+    publishable = {"Authorization": f"Bearer {STRIPE_PUBLISHABLE_KEY}"}
+    card = {"number": "4000000000003220", "exp_month": 12, "exp_year": 34, "cvc": "123"}
+    account = {"routing_number": "110000000", "account_number": "000123456789"}
+    billing = {"name": "Chloe Taylor"}
+    collected = (
+        {"type": "card", "card": card},
+        {"type": "us_bank_account", "us_bank_account": account, "billing_details": billing},
+    )
+    for data in collected:
+        form = {"payment_method_data": data, "return_url": "https://example.com/back"}
+        token = _id(_post(stripe, "/confirmation_tokens", form, headers=publishable))
+        paid = {"amount": 700, "currency": "usd", "confirm": True, "confirmation_token": token}
+        intent = _post(stripe, "/payment_intents", paid).body
+        secret = {"client_secret": intent["client_secret"]}
+        address = f"/v1/payment_intents/{intent['id']}"
+        stripe.ask("GET", address, query=secret, headers=publishable, is_partial=True)
+        trip.refused(stripe.ask("GET", address, query={"client_secret": "wrong"}, headers=publishable))
+        trip.refused(stripe.ask("GET", address, headers=publishable))
+    wrong_card = {"type": "card", "card": {**card, "number": "4242424242424241"}}
+    wrong_account = {"type": "us_bank_account", "us_bank_account": {**account, "routing_number": "1"}}
+    for wrong in (wrong_card, wrong_account, {**wrong_account, "billing_details": billing}):
+        trip.refused(_post(stripe, "/confirmation_tokens", {"payment_method_data": wrong}, headers=publishable))
+    trip.refused(_post(stripe, "/confirmation_tokens", {"payment_method_data": collected[0]}))
+    trip.refused(stripe.ask("GET", "/v1/charges", headers=publishable))
+
+
 def _debits(stripe: Caller, trip: Trip) -> None:
     paid = _paid(stripe, "pm_usBankAccount_success")
     failed = _paid(stripe, "pm_usBankAccount_insufficientFunds")
@@ -427,6 +456,7 @@ CHAPTERS = (
     Chapter("payment methods", _payment_methods),
     Chapter("payments", _payments),
     Chapter("bank", _bank, sandbox_only=True),
+    Chapter("by script", _by_script, sandbox_only=True),
     Chapter("debits", _debits),
     Chapter("refunds", _refunds),
     Chapter("disputes", _disputes),

@@ -125,6 +125,14 @@ const OPTIONS = {
       off: { use_stripe_sdk: false },
       label: () => "Bank by Stripe.js",
     },
+    {
+      name: "redirect",
+      help: "A payment with a return_url redirects to the bank's page, even if Stripe.js could show it.",
+      isOn: (options) => options.redirect_to_url,
+      on: { redirect_to_url: true },
+      off: { redirect_to_url: false },
+      label: () => "Bank by redirect",
+    },
   ],
   shippo: [
     {

@@ -1,5 +1,6 @@
 """Stripe in the sandbox: keys, idempotency, dispatch. The endpoints are in the other modules of this package.
 
+A publishable key may call only what Stripe.js calls; all else is 403 (https://docs.stripe.com/keys).
 A 500 of an endpoint is saved under its idempotency key, and its effects are indeterminate. `Stripe-Should-Retry` says
 what the status does not: "Advanced error handling", https://docs.stripe.com/error-low-level.
 """
@@ -36,7 +37,7 @@ from sandbox.stripe import (
     tax_codes,
     tax_transactions,
 )
-from sandbox.stripe.endpoint import Desk, Endpoint, Upload
+from sandbox.stripe.endpoint import Desk, Endpoint, Key, Upload
 from sandbox.stripe.errors import StripeFailure, invalid
 from sandbox.stripe.form import flat, unfold
 from sandbox.stripe.params import read_fields
@@ -89,6 +90,10 @@ class Stripe(Provider):
         key = _key(call.headers.get("Authorization", ""))
         if key == settings.STRIPE_KEY:
             return None
+        if key == settings.STRIPE_PUBLISHABLE_KEY:
+            endpoint, _, _ = self._routes.find(call.method, call.path)
+            allowed = endpoint is not None and "publishable" in endpoint.keys
+            return None if allowed else self._refusal(_secret_key_required())
         if key is None:
             message = (
                 "You did not provide an API key. You need to provide your API key in the Authorization header, "
@@ -151,11 +156,12 @@ class Stripe(Provider):
         if not _VERSION.fullmatch(version):
             raise invalid(f"Invalid Stripe API version: {version[:40]}")
         endpoint, arguments, methods = self._routes.find(call.method, call.path)
-        if endpoint is None:
+        key_kind: Key = "publishable" if _is_publishable(call) else "secret"
+        if endpoint is None or key_kind not in endpoint.keys:
             raise _no_route(call, methods)
         pairs, upload = _pairs(call)
         parameters = unfold(pairs)
-        desk = Desk(self.state, call.public_url, upload)
+        desk = Desk(self.state, call.public_url, upload, key_kind == "publishable")
         if call.method == "GET":
             return _answer(200, _run(endpoint, desk, arguments, parameters, broken), request_id)
         key = _idempotency_key(call)
@@ -237,6 +243,20 @@ def _replay(key: str, known: tuple[str, int, bytes, str], fingerprint: str) -> A
         **_no_retry(status),
     }
     return _answer(status, body, request_id, headers)
+
+
+def _is_publishable(call: Call) -> bool:
+    return _key(call.headers.get("Authorization", "")) == settings.STRIPE_PUBLISHABLE_KEY
+
+
+def _secret_key_required() -> StripeFailure:
+    """The error of a call that a publishable key may not make: https://docs.stripe.com/error-codes."""
+    return StripeFailure(
+        "This API call cannot be made with a publishable API key. Please use a secret API key. You can find a list of "
+        "your API keys at https://dashboard.stripe.com/account/apikeys.",
+        status=403,
+        code="secret_key_required",
+    )
 
 
 def _no_route(call: Call, methods: list[str]) -> StripeFailure:

@@ -50,6 +50,11 @@ def account_named(payment_method_id: str) -> BankAccount | None:
     return _ACCOUNTS.get(payment_method_id)
 
 
+def account_numbered(number: str) -> BankAccount | None:
+    """Return the test account with this number; None for an unknown number."""
+    return _BY_NUMBER.get(number)
+
+
 def account_of(payment_method: dict[str, Any]) -> BankAccount:
     """Return the test account behind a stored payment method of the type `us_bank_account`."""
     return _BY_NUMBER[payment_method["_number"]]

@@ -2,6 +2,7 @@
 
 The object: https://docs.stripe.com/api/confirmation_tokens/object
 The test helper: https://docs.stripe.com/api/confirmation_tokens/test_create
+Stripe.js makes one with the publishable key; a secret key cannot. Then `use_stripe_sdk` holds: Stripe.js asks the bank.
 Stripe does not document the error for an expired token; the sandbox assumes its text.
 """
 
@@ -11,10 +12,17 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.state import without_private
-from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.endpoint import PUBLISHABLE, Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
+from sandbox.stripe.options import StripeOptions
 from sandbox.stripe.params import EXPAND, UNSET, Obj, Str, Type
-from sandbox.stripe.payment_methods import INLINE, new_payment_method, usable_payment_method
+from sandbox.stripe.payment_methods import (
+    COLLECTED,
+    INLINE,
+    collected_payment_method,
+    new_payment_method,
+    usable_payment_method,
+)
 
 # A token can be used for twelve hours (seconds).
 LIFETIME_S = 12 * 3600
@@ -28,6 +36,15 @@ CREATE: dict[str, Type] = {
     "shipping": Obj(
         {"address": Obj(_ADDRESS, required=True), "name": Str(required=True), "phone": Str(unsettable=True)}
     ),
+}
+
+
+# What Stripe.js sends. A test bank account counts as verified, as if its holder had logged in at the bank.
+COLLECT: dict[str, Type] = {
+    "payment_method_data": Obj(COLLECTED, required=True),
+    "return_url": Str(),
+    "setup_future_usage": CREATE["setup_future_usage"],
+    "shipping": CREATE["shipping"],
 }
 
 
@@ -50,7 +67,9 @@ def with_token(desk: Desk, asked: Parameters, intent_id: str) -> Parameters:
     kept = {"return_url": token["return_url"], "shipping": token["shipping"], "use_stripe_sdk": True}
     if "payment_method_data" not in asked:
         kept["payment_method"] = token["_payment_method"]
-    if kept["return_url"] is not None or "return_url" in asked:
+    returns = kept["return_url"] is not None or "return_url" in asked
+    # The test helper's token has no script that could ask the bank.
+    if returns and (not token.get("_by_script") or StripeOptions.of(desk.state).redirect_to_url):
         del kept["use_stripe_sdk"]
     return {name: value for name, value in kept.items() if value is not None} | asked
 
@@ -70,6 +89,15 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         method = usable_payment_method(desk, asked["payment_method"])
     else:
         method = new_payment_method(desk, asked["payment_method_data"], "payment_method_data")
+    return _store(desk, asked, method, by_script=False)
+
+
+def _collect(desk: Desk, asked: Parameters) -> Parameters:
+    method = collected_payment_method(desk, asked["payment_method_data"], "payment_method_data")
+    return _store(desk, asked, method, by_script=True)
+
+
+def _store(desk: Desk, asked: Parameters, method: Parameters, *, by_script: bool) -> Parameters:
     preview = ("allow_redisplay", "billing_details", "customer", "customer_account", "type", method["type"])
     token: dict[str, Any] = {
         "id": alphanumeric("ctoken_", 24),
@@ -88,6 +116,7 @@ def _create(desk: Desk, asked: Parameters) -> Parameters:
         "shipping": _shipping(asked.get("shipping")),
         "use_stripe_sdk": True,
         "_payment_method": method["id"],
+        "_by_script": by_script,
     }
     desk.state.put("confirmation_token", token["id"], token)
     return without_private(token)
@@ -110,5 +139,6 @@ def _retrieve(desk: Desk, asked: Parameters, confirmation_token: str) -> Paramet
 
 ENDPOINTS = (
     Endpoint("POST", "/v1/test_helpers/confirmation_tokens", CREATE, _create),
+    Endpoint("POST", "/v1/confirmation_tokens", COLLECT, _collect, PUBLISHABLE),
     Endpoint("GET", "/v1/confirmation_tokens/{confirmation_token}", {"expand": EXPAND}, _retrieve),
 )

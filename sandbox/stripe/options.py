@@ -16,8 +16,9 @@ class StripeOptions(Options):
     refund_fail_rate (0…1): share of refunds of any card that fail later, as those of `pm_card_refundFail` do.
     refund_pending_rate: share that is pending first, as with `pm_card_pendingRefund`. settle_after_s: seconds until
     what is pending settles, on the sandbox's clock. asynchronous_capture: a charge gets its balance transaction then,
-    not at once. use_stripe_sdk: a confirmation without `return_url` leaves the bank's question to Stripe.js. seed: the
-    same seed gives the same sequence.
+    not at once. use_stripe_sdk: a confirmation without `return_url` leaves the bank's question to Stripe.js.
+    redirect_to_url: a confirmation with `return_url` redirects to the bank's page, even if Stripe.js could ask. seed:
+    the same seed gives the same sequence.
     """
 
     provider: ClassVar[str] = "stripe"
@@ -27,6 +28,7 @@ class StripeOptions(Options):
     settle_after_s: float = 60
     asynchronous_capture: bool = False
     use_stripe_sdk: bool = False
+    redirect_to_url: bool = False
 
     @classmethod
     def from_json(cls, body: Any) -> Self:

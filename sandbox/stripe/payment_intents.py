@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from sandbox.ids import alphanumeric
@@ -9,7 +10,7 @@ from sandbox.stripe.confirm import capture, choose_payment_method, confirm
 from sandbox.stripe.confirmation_tokens import with_token
 from sandbox.stripe.currencies import Currency, check_chargeable
 from sandbox.stripe.debit_outcomes import cancel_debit
-from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
+from sandbox.stripe.endpoint import PUBLISHABLE, SECRET, Desk, Endpoint, Parameters
 from sandbox.stripe.errors import invalid, missing_object, unexpected_state
 from sandbox.stripe.lists import page
 from sandbox.stripe.params import (
@@ -131,6 +132,14 @@ CAPTURE: dict[str, Type] = {
 }
 LIST: dict[str, Type] = {**PAGE, **_PARTIES, "created": CreatedRange()}
 RETRIEVE: dict[str, Type] = {"client_secret": Str(), "expand": EXPAND}
+# What a publishable key sees: "it only returns a subset of properties", says
+# https://docs.stripe.com/api/payment_intents/retrieve. The sandbox assumes what a page needs, without `metadata`.
+_PUBLIC = (
+    *("id", "object", "amount", "amount_details", "automatic_payment_methods", "canceled_at", "cancellation_reason"),
+    *("capture_method", "client_secret", "confirmation_method", "created", "currency", "description"),
+    *("last_payment_error", "livemode", "next_action", "payment_method", "payment_method_configuration_details"),
+    *("payment_method_types", "processing", "receipt_email", "setup_future_usage", "shipping", "source", "status"),
+)
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 # What may still be changed after the payment.
@@ -224,11 +233,32 @@ def _shipping(asked: Parameters | str | None) -> Parameters | None:
     return {**{name: asked.get(name) for name in ("carrier", "name", "phone", "tracking_number")}, "address": address}
 
 
-def _retrieve(desk: Desk, asked: Parameters, intent: str) -> bytes:
+def _retrieve(desk: Desk, asked: Parameters, intent: str) -> Parameters | bytes:
+    if desk.publishable:
+        return _retrieve_public(desk, asked, intent)
     body = desk.state.raw("payment_intent", intent)
     if body is None:
         raise missing_object("payment_intent", intent, param="intent")
     return body
+
+
+def _retrieve_public(desk: Desk, asked: Parameters, intent: str) -> Parameters:
+    """Return what a publishable key may see of an intent, whose `client_secret` it has to know.
+
+    Stripe does not document the error without a `client_secret`; the sandbox assumes that of a missing parameter.
+    """
+    if "client_secret" not in asked:
+        raise invalid("Missing required param: client_secret.", "client_secret", "parameter_missing")
+    if "expand" in asked:
+        raise invalid("This property cannot be expanded with a publishable key (expand).", "expand")
+    body = stored_intent(desk, intent)
+    if not secrets.compare_digest(body["client_secret"].encode(), asked["client_secret"].encode()):
+        raise invalid(
+            "The client_secret provided does not match the client_secret associated with the PaymentIntent.",
+            "client_secret",
+            "payment_intent_invalid_parameter",
+        )
+    return {name: body[name] for name in _PUBLIC}
 
 
 def _modify(desk: Desk, asked: Parameters, intent: str) -> Parameters:
@@ -324,7 +354,7 @@ def _list(desk: Desk, asked: Parameters) -> Parameters:
 ENDPOINTS = (
     Endpoint("POST", "/v1/payment_intents", CREATE, _create),
     Endpoint("GET", "/v1/payment_intents", LIST, _list),
-    Endpoint("GET", "/v1/payment_intents/{intent}", RETRIEVE, _retrieve),
+    Endpoint("GET", "/v1/payment_intents/{intent}", RETRIEVE, _retrieve, SECRET | PUBLISHABLE),
     Endpoint("POST", "/v1/payment_intents/{intent}", MODIFY, _modify),
     Endpoint("POST", "/v1/payment_intents/{intent}/confirm", CONFIRM, _confirm),
     Endpoint("POST", "/v1/payment_intents/{intent}/capture", CAPTURE, _capture),

@@ -8,9 +8,9 @@ from typing import Any
 
 from sandbox.ids import alphanumeric
 from sandbox.state import without_private
-from sandbox.stripe.bank_accounts import BANK_ACCOUNT, account_named, method_details
+from sandbox.stripe.bank_accounts import BANK_ACCOUNT, ROUTING_NUMBER, account_named, account_numbered, method_details
 from sandbox.stripe.card_switch import behaviour_of
-from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
+from sandbox.stripe.cards import INCORRECT_CVC, Card, card_named, card_numbered, real_card
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 from sandbox.stripe.params import EXPAND, UNSET, Int, Metadata, Missing, Obj, Str, Type, merged
@@ -53,6 +53,53 @@ INLINE: dict[str, Type] = {
     "metadata": Metadata(unsettable=True),
     "radar_options": RADAR,
 }
+
+# What the Payment Element collects; only Stripe.js sends it.
+COLLECTED: dict[str, Type] = {
+    **INLINE,
+    "type": Str(choices=("card", BANK_ACCOUNT), required=True),
+    BANK_ACCOUNT: Obj(
+        {
+            "account_holder_type": Str(choices=("company", "individual")),
+            "account_number": Str(),
+            "account_type": Str(choices=("checking", "savings")),
+            "routing_number": Str(),
+        }
+    ),
+}
+
+
+def collected_payment_method(desk: Desk, asked: Parameters, within: str) -> Parameters:
+    """Create and store the payment method that the Payment Element collected; StripeFailure when it is invalid."""
+    if asked["type"] == BANK_ACCOUNT:
+        return _collected_account(desk, asked, within)
+    if "token" in asked.get("card", {}):
+        raise invalid("A card that was collected has a number, not a token.", f"{within}[card][token]")
+    return new_payment_method(desk, asked, within)
+
+
+def _collected_account(desk: Desk, asked: Parameters, within: str) -> Parameters:
+    given, name = asked.get(BANK_ACCOUNT, {}), f"{within}[{BANK_ACCOUNT}]"
+    for field in ("account_number", "routing_number"):
+        if field not in given:
+            raise invalid(f"Missing required param: {name}[{field}].", f"{name}[{field}]", "parameter_missing")
+    if not asked.get("billing_details", {}).get("name"):
+        holder = f"{within}[billing_details][name]"
+        raise invalid(f"Missing required param: {holder}.", holder, "parameter_missing")
+    if given["routing_number"] != ROUTING_NUMBER:
+        raise invalid(
+            f"You must use a test bank routing number in test mode. Try {ROUTING_NUMBER}.",
+            f"{name}[routing_number]",
+            "routing_number_invalid",
+        )
+    account = account_numbered(given["account_number"])
+    if account is None:
+        raise invalid(
+            "You must use a test bank account number in test mode. Try 000123456789.",
+            f"{name}[account_number]",
+            "account_number_invalid",
+        )
+    return _store(desk, {"type": BANK_ACCOUNT, BANK_ACCOUNT: method_details(account)}, account.number, asked)
 
 
 def new_payment_method(desk: Desk, asked: Parameters, within: str = "") -> Parameters:
@@ -103,9 +150,15 @@ def spend(desk: Desk, payment_method_id: str) -> None:
 
 
 def card_of(payment_method: Parameters) -> Card:
-    """Return the test card behind a stored payment method."""
+    """Return the test card behind a stored payment method.
+
+    With default settings Stripe declines a payment whose CVC check fails: https://docs.stripe.com/testing#fraud-prevention.
+    """
     number = payment_method["_number"]
-    return (card_numbered(number) if number.isdigit() else None) or real_card(number)
+    card = (card_numbered(number) if number.isdigit() else None) or real_card(number)
+    if card.wrong_cvc and payment_method.get("_has_cvc", True):
+        return card._replace(decline=INCORRECT_CVC)
+    return card
 
 
 def _typed_card(desk: Desk, card: Parameters, name: str) -> tuple[Card, int, int]:
@@ -179,6 +232,7 @@ def _store(desk: Desk, details: Parameters, number: str, asked: Parameters) -> P
         "metadata": merged({}, asked.get("metadata")),
         **details,
         "_number": number,
+        "_has_cvc": "cvc" in asked.get("card", {}) or "number" not in asked.get("card", {}),
         "_spent": False,
     }
     desk.state.put("payment_method", payment_method["id"], payment_method)

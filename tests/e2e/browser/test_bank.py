@@ -44,5 +44,5 @@ def test_answer_leads_to_the_return_url_of_another_origin(shop: Storefront, tab:
     asked = requests.post(intents, data=payment, headers=headers, timeout=30).json()
     tab.page.goto(asked["next_action"]["redirect_to_url"]["url"])
     tab.page.get_by_role("button", name="No, refuse").click()
-    tab.page.wait_for_url(f"{shop.url}/cart")
+    tab.page.wait_for_url(f"{shop.url}/cart?payment_intent={asked['id']}&*redirect_status=failed")
     assert tab.errors == []

@@ -19,8 +19,8 @@ from cart.rules.public_order import render
 from cart.store.tables import orders
 from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
 from chassis.work.inbox import NotYet
-from chassis.work.tasks import ON_HOLD, WAITING
-from contracts.errors import Conflict, NotFound, Refused, Unavailable
+from chassis.work.tasks import DONE, ON_HOLD, WAITING
+from contracts.errors import Conflict, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.integration.cart.till import Shop
 
 AMOUNT = 566
@@ -117,6 +117,35 @@ def test_label_released_after_long_is_not_given_up_at_once(shop: Shop) -> None:
         shop.deliver()
         shop.now += 600
     assert label(shop)["state"] == WAITING
+
+
+def test_label_that_was_bought_before_the_dispute_is_recorded(shop: Shop) -> None:
+    """The first try has bought it, and nobody has recorded its answer."""
+    shop.pay()
+    buy = shop.carrier.buy_label
+
+    def loses_the_answer(*asked: Any) -> Any:
+        buy(*asked)
+        shop.carrier.buy_label = buy  # type: ignore[method-assign]
+        raise OutcomeUnknown("no answer")
+
+    shop.carrier.buy_label = loses_the_answer  # type: ignore[method-assign]
+    shop.deliver()
+    report(shop, CHARGEBACK)
+    shop.now += 600
+    shop.deliver()
+    assert (label(shop)["state"], shop.order.tracking_number) == (DONE, "9400")
+
+
+def test_label_that_no_try_has_bought_waits(shop: Shop) -> None:
+    shop.pay()
+    shop.carrier.failing = OutcomeUnknown("no answer")
+    shop.deliver()
+    shop.carrier.failing = None
+    report(shop, CHARGEBACK)
+    shop.now += 600
+    shop.deliver()
+    assert (shop.carrier.bought, label(shop)["state"]) == ({}, ON_HOLD)
 
 
 def test_setting_lets_labels_be_bought_all_the_same(shop: Shop) -> None:
