@@ -8,9 +8,7 @@ from cart.discounts.codes import DiscountCodes
 from cart.disputes.record import DisputeRecords
 from cart.payment.pay import OrderPayment
 from cart.refunds.refund import Refunds
-from cart.rules.payments import SUCCEEDED
 from chassis.logs import log
-from contracts.errors import NotFound
 
 
 class ProviderNews:
@@ -37,9 +35,8 @@ class ProviderNews:
             return
         if not order_id:
             log.info("not a payment of the shop's", payment=payment_id)
-        elif self._payment.payments.find(payment_id).state == SUCCEEDED:
-            # A payment that was canceled, and dropped by its order, is not an error.
-            raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).")
+        else:
+            self._payment.report_stray(payment_id, order_id)
 
     def refunds_changed(self, payment_id: str) -> None:
         """See the port."""

@@ -404,8 +404,8 @@ class CartService(webhook_service.WebhookVerbs):
             limit: 1 to 1000.
 
         Returns ``[{"order_id", "kind", "about", "detail", "since"}]``: `kind` is ``dispute``, ``fraud_warning``,
-        ``refund``, ``label`` or ``message``, and `about` the id of the dispute, warning or refund; for a delivery that
-        was given up they are the kind and the key of its task. `since` is in Unix seconds.
+        ``refund``, ``payment``, ``label`` or ``message``, and `about` the id of the dispute, warning, refund or
+        payment; for a delivery that was given up they are the kind and the key of its task. `since` is in Unix seconds.
         """
         return self.store.attention.list(page_size(limit))
 

@@ -87,7 +87,8 @@ class NotificationsService(webhook_service.WebhookService):
 
         Args:
             order: the public order object.
-            label: ``{"label_url", "carrier", "tracking_number"}``, or None while none is bought.
+            label: ``{"label_url", "carrier", "tracking_number", "labels": [{"tracking_number"}]}``, as
+                `ShippingService.buy_label` answers; None while none is bought.
             key: as for `send_email`, which also documents the answer and the errors.
         """
         text, html = letter("order_paid", {**order_paid(order, label), "shop": self.shop.settings.ship_from["name"]})

@@ -103,7 +103,7 @@ class QuoteDesk:
                     address=dict(address),
                     parcels=[each[0]],
                     contents=each[1],
-                    rates=quote.rates,
+                    rates=[] if twin else quote.rates,
                     methods=[] if place else ways,
                     part_of=found[0].object_id if place else None,
                     part=place + 1 if place else None,

@@ -207,6 +207,19 @@ class ShippingService(webhook_service.WebhookService):
         label = public(shipment.object_id, self.shop.store.purchases(self.shop.store.parts(shipment)))
         return {name: label[name] for name in ("object_id", "label_url", "labels")}
 
+    @rpc(expected_exceptions=ShopError, most=6)
+    def find_label(self, shipment_id: str) -> dict[str, Any]:
+        """Return what `buy_label` returned, or would have, without buying anything: the carrier is asked about a
+        purchase that was interrupted.
+
+        Raises:
+            NotFound: no such shipment.
+            Conflict: one is not bought, or they were given back.
+            OutcomeUnknown: it is not known yet whether one was bought.
+            Unavailable, ProviderFailure: the carrier cannot be asked, or one is being bought right now.
+        """
+        return self.shop.labels.found(self._shipment(shipment_id))
+
     @rpc(expected_exceptions=ShopError, most=14)
     def tracking(self, shipment_id: str) -> dict[str, Any]:
         """Return where a shipment is: ``{"object_id", "carrier", "tracking_number", "tracking_status",
@@ -322,7 +335,7 @@ class ShippingService(webhook_service.WebhookService):
 
         def read() -> None:
             try:
-                self.shop.costs.read()
+                self.shop.costs.read_in_turn()
             except ProviderFailure as error:
                 log.warning("invoices not read", error=str(error))
 

@@ -164,7 +164,7 @@ class Outbox:
         if kind == CALL_OFF:
             return self._call_off(order, key, task["details"])
         if kind == LABEL:
-            if order.over and task["tries"] == 1 and task["error"] is None:
+            if order.over and _is_first(task):
                 return None  # the label is no longer needed, and was never requested
             facts = task["details"] or {}
             if order.over and facts.get(HELD):
@@ -210,11 +210,19 @@ class Outbox:
             self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], without_contacts(why))
 
     def _check_payment(self, order: Order, task: Task) -> None:
-        """Raise OnHold when the order's label is to wait, because its payment is disputed or suspected."""
+        """Raise OnHold when the order's label is to wait, because its payment is disputed or suspected. One that an
+        earlier try has bought does not wait."""
         if (task["details"] or {}).get(DISPUTE_LOOK) and self._look is not None:
             self._look(order.payment or "")
-        if self._holds_label:
+        if self._holds_label and (_is_first(task) or not self._is_labelled(order)):
             hold_label(self.store, task)
+
+    def _is_labelled(self, order: Order) -> bool:
+        try:
+            self.shipping.find_label(order.shipment)
+        except Conflict:
+            return False
+        return True
 
     def _notify(self, task: Task) -> Any:
         """Mail the operator about an order that needs a person."""
@@ -298,6 +306,11 @@ def _check_complete(label: dict[str, Any]) -> None:
     """
     if len(label.get("labels", [])) != label.get("parcels"):
         raise Unavailable("A shipping service of the previous release has bought the first label alone.")
+
+
+def _is_first(task: Task) -> bool:
+    """Whether this is the first try; a try that waits for an outage to end does not count, and leaves its error."""
+    return task["tries"] == 1 and task["error"] is None
 
 
 def _patience(task: Task, error: Exception) -> float | None:

@@ -13,14 +13,18 @@ from nameko.exceptions import RemoteError
 
 from cart.payment.settlement import Settlement
 from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, RESERVE, Attempt, Step, ask, begin, require_card
+from cart.rules.attention import PAYMENT
 from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
 from cart.rules.payments import CALLED_OFF, CANCELED, PROCESSING, SUCCEEDED, Payment
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
+from chassis.db.engine import once_more
 from chassis.deadline import DEADLINE_MARGIN_S, remaining
+from contracts.currencies import amount_for_people
 from contracts.errors import (
     Conflict,
     DeadlineExceeded,
+    NotFound,
     OutcomeUnknown,
     PaymentActionRequired,
     PaymentDeclined,
@@ -123,21 +127,37 @@ class OrderPayment:
     def look_now(self, payment_id: str) -> bool:
         """The provider reports that a payment has changed: ask for its state, and update its order.
 
-        Returns whether there is an order of that payment. Raises as `resume` does, and Conflict when the money is
-        taken and the stock is gone: an operator has to refund it.
+        Returns whether there is an order of that payment. Raises as `resume` does, and Conflict when the order cannot
+        be paid by it, such as without its stock. If the money is taken, the order then needs an operator.
         """
         until = time.monotonic() + NOTICE_WAIT_S
         while True:
             order = self.store.orders.of_payment(payment_id)
             if order is None:
                 return False
-            if order.status == CREATED and self.payments.find(payment_id).state in (SUCCEEDED, PROCESSING):
-                self._take_up(order)
+            if order.status == CREATED:
+                payment = self.payments.find(payment_id)
+                if payment.state in (SUCCEEDED, PROCESSING) and not payment.refunded:
+                    self._take_up(order, payment)
             elif order.status in (PAYING, CONFIRMING):
                 self.resume(order.id, hurry=True)
             if self.store.orders.get(order.id).status != PAYING or time.monotonic() >= until:
                 return True  # the holder of the claim asks the provider, too
             time.sleep(LOOK_INTERVAL_S)
+
+    def report_stray(self, payment_id: str, order_id: str) -> None:
+        """A payment names an order that does not name it. If its money was taken, an operator has to decide.
+
+        Raises NotFound when it was taken and there is no such order; as the provider does.
+        """
+        payment = self.payments.find(payment_id)
+        if payment.state != SUCCEEDED or payment.refunded:
+            return  # one that was canceled, and dropped by its order, is not an error
+        try:
+            order = self.store.orders.get(order_id)
+        except NotFound as error:
+            raise NotFound(f"Payment {payment_id} was taken, and no order is paid by it ({order_id}).") from error
+        self._need_operator(order, payment, f"and the order, which is {order.public_status}, has another payment.")
 
     # A new attempt
 
@@ -193,9 +213,13 @@ class OrderPayment:
                 raise Conflict("The payment was called off elsewhere. Pay again.", {"retry_after": 1}) from error
             raise
 
-    def _take_up(self, order: Order) -> None:
+    def _take_up(self, order: Order, found: Payment) -> None:
         """The payment of an open order was taken all the same, or a bank is settling it: redeem its code, reserve its
-        stock, and store the outcome."""
+        stock, and store the outcome.
+
+        Args:
+            found: its payment. If it is taken and the order cannot have its stock or its code, an operator decides.
+        """
         claimed = self.settlement.claim(order.id, None)
         if claimed is None or claimed.stock_key is not None:
             return
@@ -206,8 +230,17 @@ class OrderPayment:
                 payment = self.payments.find(claimed.payment or "")
             except (ShopError, RemoteError) as error:
                 self.settlement.undo(claimed, {"error": f"{type(error).__name__}: {error}"})
+                if isinstance(error, Conflict) and found.state == SUCCEEDED:
+                    self._need_operator(claimed, found, f"and the order cannot be filled: {error.detail}")
                 raise
             self.settlement.outcome(claimed, payment)
+
+    @once_more
+    def _need_operator(self, order: Order, payment: Payment, why: str) -> None:
+        amount = amount_for_people(payment.amount, order.currency)
+        with self.store.write():
+            detail = f"{amount} was taken, {why} Refund it at the payment provider, or let the order have it."
+            self.store.attention.open(order.id, PAYMENT, payment.id, detail)
 
 
 def patience() -> float:

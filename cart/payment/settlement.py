@@ -18,6 +18,7 @@ from nameko.exceptions import RemoteError
 from cart.deliveries.outbox import DISPUTE_LOOK, Outbox
 from cart.deliveries.taxes import owe_taxes
 from cart.payment.steps import PAY, Abandoned, call_off, undo
+from cart.rules.attention import PAYMENT
 from cart.rules.order import CONFIRMING, CREATED, LABEL, PAID, PAYING, Order
 from cart.rules.payments import ACTION, CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store.tables import LONGEST_PROCESSING_LOOK_S
@@ -234,8 +235,7 @@ class Settlement:
             self.store.orders.keep(order)
             self.store.attempts.held(order)
             if is_new:
-                self.store.carts.bought(order)
-                self.store.discounts.bought(order)
+                self._take_from_cart(order)
                 self.store.journal.note(order, "processing", {"payment": order.payment})
         if is_new:
             crash_point("pay:processing:done")
@@ -282,25 +282,31 @@ class Settlement:
 
     def paid(self, order: Order, payment: Payment) -> Order:
         """The money is taken: mark the order as paid, and record the work owed for it."""
-        was_processing = order.waits_for == PROCESSING
         order.become(PAID, int(self.clock()))
         order.charge = payment.charge
         order.waits_for = order.failure = None
         crash_point("pay:paid:begun")
         with self.store.write():
             self.store.orders.keep(order, outcome={"state": payment.state, "charge": payment.charge})
-            if not was_processing:  # else its cart has lost its items then, and may have been filled again
-                self.store.carts.bought(order)
-                self.store.discounts.bought(order)
+            self._take_from_cart(order)
             self.store.attempts.end(order)
             look = {DISPUTE_LOOK: True} if payment.disputed else None
             for kind in order.deliveries:
                 self.store.deliveries.add(f"{order.id}:{kind}", kind, order.id, look if kind == LABEL else None)
             owe_taxes(self.store, order)
+            if order.payment is not None:
+                self.store.attention.close(order.id, PAYMENT, order.payment)
             self.store.journal.note(order, "paid", {"charge": payment.charge})
         crash_point("pay:paid:done")
         log.info("order paid", order_id=order.id, amount=order.amount, currency=order.currency)
         return order
+
+    def _take_from_cart(self, order: Order) -> None:
+        """Remove what an order buys from its cart, once: a cart that lost it to a bank debit, even to one that failed
+        since, may have been filled again. Part of the transaction that stores the order."""
+        if not self.store.journal.ever(order, "processing"):
+            self.store.carts.bought(order)
+            self.store.discounts.bought(order)
 
     def undo(
         self,

@@ -18,8 +18,9 @@ from cart.deliveries.taxes import owe_taxes
 from cart.payment.pay import LOOK_INTERVAL_S, patience
 from cart.payment.settlement import Settlement, wait_to_look
 from cart.payment.steps import LOCAL, Step, points
+from cart.rules.attention import PAYMENT
 from cart.rules.attention import REFUND as REFUND_FAILED
-from cart.rules.order import RETURNED, Order
+from cart.rules.order import CANCELED, CREATED, RETURNED, Order
 from cart.rules.payments import DISPUTED, REPLAYED, OrderRefund
 from cart.rules.refunds import DONE, FAILED, failure, is_repeated, made_good, refunded_elsewhere
 from chassis.crash_points import crash_point
@@ -103,16 +104,29 @@ class Refunds:
         Unavailable while others record the same, and as the port does.
         """
         order = self.store.orders.of_payment(payment_id)
-        if order is None:
-            return False
-        if not order.settled:
-            raise Conflict(f"Order {order.id} is not paid yet.", {"retry_after": 2})
+        if order is None or not order.settled:
+            return self._is_undone(payment_id, order)
         for _ in range(ASKED_AT_ONCE):
             # An answer that is older than what is recorded must not replace it.
             before = self._recorded(order.id)
             if self._take_up_after(order.id, before, self.payments.refunds(payment_id)):
                 return True
         raise Unavailable(f"The refunds of order {order.id} are being recorded.", {"retry_after": 2})
+
+    def _is_undone(self, payment_id: str, order: Order | None) -> bool:
+        """A payment that pays no order was refunded: if all of it was, no operator is needed for it any more.
+
+        Returns whether the shop knows the payment. Raises Conflict while its order may still be paid by it.
+        """
+        if order is None and not self.store.attention.is_open(None, [PAYMENT], payment_id):
+            return False
+        over = order is None or order.status in (CREATED, CANCELED)
+        if over and self.payments.find(payment_id).refunded:
+            with self.store.write():
+                self.store.attention.close(None, PAYMENT, payment_id)
+        elif order is not None:
+            raise Conflict(f"Order {order.id} is not paid yet.", {"retry_after": 2})
+        return True
 
     def _carry_out(self, row: dict[str, Any], asked_before: bool, awaited: bool) -> Order:
         try:

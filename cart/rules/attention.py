@@ -5,12 +5,14 @@ from __future__ import annotations
 DISPUTE = "dispute"  # the cardholder disputes the charge
 FRAUD_WARNING = "fraud_warning"  # the card's bank suspects fraud
 REFUND = "refund"  # the money did not reach the shopper
+PAYMENT = "payment"  # money was taken, and its order is not paid by it
 MESSAGE = "message"  # a mail or text did not arrive
 
 WORDS = {
     DISPUTE: "The charge is disputed",
     FRAUD_WARNING: "The card's bank warns of fraud",
     REFUND: "A refund failed",
+    PAYMENT: "A payment was taken, and its order is not paid by it",
     MESSAGE: "A message did not arrive",
 }
 

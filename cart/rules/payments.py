@@ -37,6 +37,7 @@ class Payment:
         decline: ``{"detail", "code", "decline_code"}`` of the last declined card.
         disputed: whether the charge is or was disputed; false when the provider does not say.
         redirects: whether methods that redirect the shopper to another page may pay it.
+        refunded: whether all of it was refunded; false when the provider does not say.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Payment:
     decline: dict[str, Any] | None = None
     disputed: bool = False
     redirects: bool = False
+    refunded: bool = False
 
 
 @dataclass(frozen=True)

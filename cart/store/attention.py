@@ -35,7 +35,7 @@ class Attention(Store):
 
         Args:
             kind: one of `cart.rules.attention.WORDS`.
-            about: the id of the dispute, warning or refund, or the delivery's key; at most 128 characters.
+            about: the id of the dispute, warning, refund or payment, or the delivery's key; at most 128 characters.
             detail: what an operator needs to know.
         """
         assert kind in WORDS, kind
@@ -56,15 +56,22 @@ class Attention(Store):
             self._deliveries.add(f"{order_id}:{NOTICE}:{kind}:{about}:{openings}", NOTICE, order_id, facts)
             self._database.after_commit(lambda: log.warning("order needs attention", order_id=order_id, **facts))
 
-    def close(self, order_id: str, kind: str, about: str) -> bool:
-        """Record that the cause of an entry is gone; returns whether it was open. Part of the caller's transaction."""
+    def close(self, order_id: str | None, kind: str, about: str) -> bool:
+        """Record that the cause of an entry is gone; returns whether it was open. Part of the caller's transaction.
+
+        Args:
+            order_id: None if only `about` is known.
+        """
         this = (*_entry(order_id, kind, about), attention.c.ended.is_(None))
         with self._database.write() as connection:
             return connection.execute(sa.update(attention).where(*this).values(ended=self._clock())).rowcount == 1
 
-    def is_open(self, order_id: str, kinds: Collection[str], about: str | None = None) -> bool:
-        """Whether an order needs a person because of one of these kinds, or because of `about`."""
-        wanted = [attention.c.order_id == order_id, attention.c.kind.in_(kinds), attention.c.ended.is_(None)]
+    def is_open(self, order_id: str | None, kinds: Collection[str], about: str | None = None) -> bool:
+        """Whether an order, or any if it is None, needs a person because of one of these kinds, or because of
+        `about`."""
+        wanted: list[sa.ColumnElement[bool]] = [attention.c.kind.in_(kinds), attention.c.ended.is_(None)]
+        if order_id is not None:
+            wanted.append(attention.c.order_id == order_id)
         if about is not None:
             wanted.append(attention.c.about == about)
         with self._database.read() as connection:
@@ -98,8 +105,9 @@ class Attention(Store):
             return [plain(row) for row in connection.execute(query).mappings()]
 
 
-def _entry(order_id: str, kind: str, about: str) -> tuple[sa.ColumnElement[bool], ...]:
-    return attention.c.order_id == order_id, attention.c.kind == kind, attention.c.about == about
+def _entry(order_id: str | None, kind: str, about: str) -> tuple[sa.ColumnElement[bool], ...]:
+    this = (attention.c.kind == kind, attention.c.about == about)
+    return this if order_id is None else (attention.c.order_id == order_id, *this)
 
 
 def _given_up() -> sa.ColumnElement[bool]:

@@ -49,6 +49,12 @@ class Journal(Store):
         with self._database.read() as connection:
             return connection.execute(query).scalar()
 
+    def ever(self, order: Order, step: str) -> bool:
+        """Whether any attempt of the order, current or earlier, has begun a step."""
+        query = sa.select(steps.c.step).where(steps.c.order_id == order.id, steps.c.step == step).limit(1)
+        with self._database.read() as connection:
+            return connection.execute(query).first() is not None
+
     def of_order(self, order_id: str) -> list[dict[str, Any]]:
         """Every step ever taken with an order, oldest first."""
         query = sa.select(steps).where(steps.c.order_id == order_id).order_by(steps.c.began)

@@ -236,11 +236,11 @@ def _read(intent: Any) -> Payment:
                 "code": error.get("code"),
                 "decline_code": error.get("decline_code"),
             }
-        charge, disputed = body.get("latest_charge") if state == SUCCEEDED else None, False
+        charge, disputed, refunded = body.get("latest_charge") if state == SUCCEEDED else None, False, False
         if isinstance(charge, dict):  # only where it is expanded
-            charge, disputed = charge["id"], charge["disputed"]
+            charge, disputed, refunded = charge["id"], charge["disputed"], charge["refunded"]
         redirects = (body.get("automatic_payment_methods") or {}).get("allow_redirects") == ALWAYS
-        return Payment(body["id"], state, body["amount"], charge, action, decline, disputed, redirects)
+        return Payment(body["id"], state, body["amount"], charge, action, decline, disputed, redirects, refunded)
     except (KeyError, AttributeError, TypeError) as error:
         raise OutcomeUnknown("Stripe's answer cannot be read.") from error
 

@@ -15,6 +15,14 @@ _PARCEL = {
     "DELIVERED": ("Your parcel was delivered", "We hope you enjoy it."),
     "RETURNED": ("Your parcel is coming back to us", "The carrier could not deliver it. Please write to us."),
     "FAILURE": ("Your parcel could not be delivered", "Please write to us, and we will find a way."),
+    "TRANSIT": ("Your parcel is on its way", "The carrier has it. Its latest steps are below."),
+}
+# The same for an order of several parcels, see `_together`.
+_PARCELS = {
+    "DELIVERED": ("Your parcels were delivered", "We hope you enjoy them."),
+    "RETURNED": ("One of your parcels is coming back to us", "The carrier could not deliver it. Please write to us."),
+    "FAILURE": ("One of your parcels could not be delivered", "Please write to us, and we will find a way."),
+    "TRANSIT": ("Your parcels are on their way", "The carrier has them, or some of them. Their states are below."),
 }
 # The states of a dispute (Stripe's words) in which the bank has decided.
 _DECIDED = ("won", "lost", "warning_closed", "prevented")
@@ -39,9 +47,9 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
     """
     currency, returned = order["currency"], order["amount_returned"] or 0
     lost = returned - sum(each["amount"] for each in order["returns"]["data"])
-    parcel = (tracking or {}).get("tracking_status") or {}
+    parcel, several = _together(tracking or {}), "parcels" in (tracking or {})
     shipping = order.get("shipping") or {}
-    title, text = _headline(order, parcel.get("status"))
+    title, text = _headline(order, parcel.get("status"), _PARCELS if several else _PARCEL)
     items = order["items"]
     return {
         "id": order["id"],
@@ -73,7 +81,21 @@ def order_view(order: Mapping[str, Any], tracking: Mapping[str, Any] | None) -> 
     }
 
 
-def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
+def _together(tracking: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The latest step of the parcel. Of several: the state of one that does not arrive, or else of all together."""
+    first: Mapping[str, Any] = tracking.get("tracking_status") or {}
+    states = {first.get("status"), *(each["status"] for each in tracking.get("parcels", ())[1:])}
+    for state in ("FAILURE", "RETURNED"):
+        if state in states:
+            return {"status": state}
+    if len(states) > 1 and states & {"TRANSIT", "DELIVERED"}:
+        return {"status": "TRANSIT"}
+    return first
+
+
+def _headline(
+    order: Mapping[str, Any], parcel: str | None, headlines: Mapping[str, tuple[str, str]]
+) -> tuple[str, str]:
     payment = order.get("payment") or {}  # a cart service of the previous release shows none
     match order["status"]:
         case "created" if payment.get("status") == "processing":
@@ -98,12 +120,12 @@ def _headline(order: Mapping[str, Any], parcel: str | None) -> tuple[str, str]:
     dispute = order.get("dispute")
     if dispute is not None and dispute["status"] not in _DECIDED:
         return "Your payment is disputed", "Your bank has asked us about this payment, and will decide about it."
-    if parcel in _PARCEL:
-        return _PARCEL[parcel]
+    if parcel is not None and parcel in headlines:
+        return headlines[parcel]
     if order.get("upstream_id") is None:
         return "Thank you for your order", "It is paid."
-    if order["status"] == "fulfilled" or parcel == "TRANSIT":
-        return "Your parcel is on its way", "The carrier has it. Its latest steps are below."
+    if order["status"] == "fulfilled":
+        return headlines["TRANSIT"]
     return "Thank you for your order", "It is paid, and we are getting your parcel ready."
 
 
@@ -178,18 +200,25 @@ def _address(address: Mapping[str, Any]) -> list[str]:
 def _parcel(
     order: Mapping[str, Any], shipping: Mapping[str, Any], tracking: Mapping[str, Any] | None
 ) -> dict[str, Any] | None:
-    """How the goods travel, and each step of the parcel, the newest first; None when nothing is sent."""
+    """How the goods travel, the parcels' numbers and states, and each step of the first parcel, the newest first; None
+    when nothing is sent."""
     if order.get("upstream_id") is None or order["status"] == "canceled":
         return None
     chosen = next((each for each in order["shipping_methods"] if each["id"] == order["selected_shipping_method"]), None)
     estimate = (chosen or {}).get("delivery_estimate") or {}
     history = [_event(each) for each in (tracking or {}).get("tracking_history") or ()]
-    arrived = any(each["status"] == "DELIVERED" for each in history)
+    parcels = (tracking or {}).get("parcels", ())
+    states = {each["tracking_number"]: each["status"] for each in parcels}
+    if parcels:  # the answer about the first is the more recent one
+        states[parcels[0]["tracking_number"]] = ((tracking or {}).get("tracking_status") or {}).get("status")
+    # A cart of the previous release shows no labels; of labels that were given back, the first number stays.
+    numbers = [each["tracking_number"] for each in order.get("labels") or ()] or [shipping.get("tracking_number")]
+    arrived = _together(tracking or {}).get("status") == "DELIVERED"
     return {
         "method": one_line(chosen["description"]) if chosen else None,
         "expected": None if arrived or order["status"] == "returned" else _day(estimate.get("date")),
         "carrier": shipping.get("carrier"),
-        "number": shipping.get("tracking_number"),
+        "numbers": [{"number": each, "state": _STEPS.get(states.get(each) or "")} for each in numbers if each],
         "known": tracking is not None,
         "history": sorted(history, key=lambda each: each["at"]["iso"] if each["at"] else "", reverse=True),
     }

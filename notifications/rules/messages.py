@@ -120,12 +120,13 @@ def order_paid(order: Mapping[str, Any], label: Mapping[str, Any] | None) -> dic
 
     Args:
         order: the public order object.
-        label: ``{"label_url", "carrier", "tracking_number"}``, or None while none is bought.
+        label: ``{"label_url", "carrier", "tracking_number", "labels": [{"tracking_number"}]}``, as
+            `ShippingService.buy_label` answers; None while none is bought.
 
     Returns:
         ``{"order_id", "name", "lines": [{"description", "quantity", "unit", "amount"}], "extras": [{"description",
         "amount"}], "total", "address": [{"part", "text"}], "method", "status_url", "label_url", "carrier",
-        "tracking_number"}``; "method" is None when nothing is sent
+        "tracking_numbers"}``; "method" is None when nothing is sent
 
     Raises:
         InvalidRequest: `order` is not an order.
@@ -141,6 +142,9 @@ def _variables(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, 
     currency = order["currency"]
     shipping = order.get("shipping") or {}
     lines, extras, method = [], [], None
+    # An order has the first number alone, and so has a label that a cart of the previous release sends.
+    numbers = [each["tracking_number"] for each in label.get("labels") or ()]
+    first = label.get("tracking_number") or shipping.get("tracking_number")
     for item in order["items"]:
         if item["type"] == "sku":
             lines.append(_line(item, currency))
@@ -161,7 +165,7 @@ def _variables(order: Mapping[str, Any], label: Mapping[str, Any]) -> dict[str, 
         "status_url": _web_url(order.get("status_url")),
         "label_url": _web_url(label.get("label_url") or order.get("label_url")),
         "carrier": label.get("carrier") or shipping.get("carrier"),
-        "tracking_number": label.get("tracking_number") or shipping.get("tracking_number"),
+        "tracking_numbers": [each for each in numbers or [first] if each],
     }
 
 
@@ -180,8 +184,8 @@ def order_paid_sms(order: Mapping[str, Any]) -> str:
     person's."""
     variables = order_paid(order, None)
     paid = f"Your order {variables['order_id']} is paid: {variables['total']}."
-    number = variables["tracking_number"]
-    tracked = f" Tracking: {variables['carrier'] or ''} {number}." if number else ""
+    numbers = variables["tracking_numbers"]
+    tracked = f" Tracking: {variables['carrier'] or ''} {numbers[0]}." if numbers else ""
     bodies = [" ".join(body.split()) for body in (paid + tracked, paid)]
     return next((body for body in bodies if segments(body) == 1), paid)
 

@@ -50,11 +50,14 @@ class News:
         progress: its delivery status.
         error: why it was not delivered, or not yet; "" without a reason.
         unwanted: why its recipient wants no more messages, if the report says so.
+        at: when it happened (Unix seconds), which orders it with what the recipient said before and after; None when
+            the report does not say.
     """
 
     progress: Progress
     error: str = ""
     unwanted: Unwanted | None = None
+    at: float | None = None
 
 
 # Records what a provider reports on a message: its kind ("email", "sms"), what finds it (its ``key``, its

@@ -106,7 +106,8 @@ class SendGridWebhooks:
         if not isinstance(found, list) or len(found) > MAX_EVENTS:
             message = f"must be a list of at most {MAX_EVENTS} events"
             raise InvalidRequest("These are no events of SendGrid's.", {"errors": {"body": [message]}})
-        return read_each("event of SendGrid's", found, _event)[0]
+        arrived = self._clock()
+        return read_each("event of SendGrid's", found, lambda given: _event(given, arrived))[0]
 
     def handle(self, kind: str, body: dict[str, Any]) -> None:
         """See the port."""
@@ -114,7 +115,8 @@ class SendGridWebhooks:
         event, error = body["event"], body["error"]
         progress = PROGRESS.get(event)
         unwanted = DROPPED.get(error) if event == "dropped" else UNWANTED.get(event)
-        self._record("email", found_by, None if progress is None else News(progress, error, unwanted))
+        news = None if progress is None else News(progress, error, unwanted, body.get("at"))
+        self._record("email", found_by, news)
 
     def _genuine(self, payload: str, signature: str, timestamp: str) -> bool:
         if self._key and _fits(self._key, payload, signature, timestamp):
@@ -180,7 +182,7 @@ def _fits(key: str, payload: str, signature: str, timestamp: str) -> bool:
         return False
 
 
-def _event(given: Any) -> Event:
+def _event(given: Any, arrived: float) -> Event:
     if not isinstance(given, dict):
         raise Unreadable("it is no object")
     event_id = given.get("sg_event_id")
@@ -193,10 +195,18 @@ def _event(given: Any) -> Event:
         # SendGrid appends the handling server to the id that it answered with.
         "message_id": _id(given.get("sg_message_id")).partition(".")[0],
         "error": str(reason)[:LONGEST_ERROR],
+        "at": _moment(given.get("timestamp"), arrived),
     }
     # Others report opens or clicks, or another sender's mails.
     matters = bool(body["message_key"]) and body["event"] in PROGRESS
     return Event(event_id, KIND, body, Handling.AT_ONCE if matters else Handling.NEVER)
+
+
+def _moment(timestamp: Any, arrived: float) -> float:
+    """Return when an event happened (Unix seconds), at the latest when it arrived. SendGrid's time is in whole seconds;
+    the end of the second counts. https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/event"""
+    known = isinstance(timestamp, int) and not isinstance(timestamp, bool) and 0 <= timestamp <= arrived
+    return min(timestamp + 1.0, arrived) if known else arrived
 
 
 def _id(value: Any) -> str:

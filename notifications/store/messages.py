@@ -62,11 +62,11 @@ class MessageStore:
         return _record(row) if row else None
 
     def unwanted(self, message: Mail | Sms) -> Unwanted | None:
-        """Return why a message must not be sent; None when its recipient wants it, and when it may have been sent
-        before: its provider is then asked what became of it."""
+        """Return why a message must not be sent; None when its recipient wants it, and when it was sent before. A text
+        that may have been sent is not sent now: Twilio is first asked what became of it. A mail would be sent again."""
         with self.database.read():
             record = self.get(message.key)
-            if record is not None and (record.state is State.SENT or record.unresolved):
+            if record is not None and (record.state is State.SENT or (record.unresolved and isinstance(message, Sms))):
                 return None
             return self.suppressions.reason(describe(message)[1])
 
@@ -198,7 +198,7 @@ class MessageStore:
             if values:
                 connection.execute(sa.update(messages).where(messages.c.key == row.key).values(**values))
             if report.unwanted is not None:
-                self.suppressions.record(row.recipient, report.unwanted, now)
+                self.suppressions.record(row.recipient, report.unwanted, now if report.at is None else report.at)
             if is_news and (report.progress.final or report.error):
                 unwanted = report.unwanted is not None
                 entry = {"key": row.key, "kind": kind, "status": report.progress.value, "error": report.error or None}
@@ -211,9 +211,14 @@ class MessageStore:
         known = sa.exists().where(news.c.key == messages.c.key, news.c.status == messages.c.progress)
         final = messages.c.progress.in_([each.value for each in Progress if each.final])
         recent = sa.and_(messages.c.created > now - CATCH_UP_S, messages.c.progressed.is_not(None))
+        missing = (
+            sa.select(messages.c.key).where(final, recent, ~known).order_by(messages.c.progressed).limit(CAUGHT_UP)
+        )
         with self.database.write() as connection:
-            query = sa.select(messages).where(final, recent, ~known).order_by(messages.c.progressed).limit(CAUGHT_UP)
-            rows = connection.execute(query.with_for_update(of=messages)).all()
+            keys = list(connection.scalars(missing.with_for_update(of=messages)))
+            # While this copy waited for the locks, another may have added them.
+            still = sa.select(messages).where(messages.c.key.in_(keys), ~known).order_by(messages.c.progressed)
+            rows = connection.execute(still).all()
             for row in rows:
                 entry = {"key": row.key, "kind": row.kind, "status": row.progress, "error": row.error}
                 self.feed.add(connection, **entry, unwanted=False, at=row.progressed)

@@ -105,7 +105,8 @@ class TwilioTexter:
         try:
             with asking():
                 message = self._twilio.messages(sid).fetch()
-                return news_of(message.status, message.error_code)
+                changed = message.date_updated
+                return news_of(message.status, message.error_code, None if changed is None else changed.timestamp())
         except ProviderFailure as failure:
             if getattr(failure.__cause__, "status", None) == 404:
                 return None

@@ -95,14 +95,16 @@ class TwilioWebhooks:
         if not all(is_id(text) and len(text) <= LONGEST_FIELD for text in (sid, status, error or "none")):
             missing = {"errors": {"body": ["must have MessageSid and MessageStatus, and may have ErrorCode"]}}
             raise InvalidRequest("This is about no message.", missing)
-        return [Event(f"{sid}:{status}", KIND, {"sid": sid, "status": status, "error": error})]
+        # Only some carriers say when it happened, to the minute and in a time zone of their own (`RawDlrDoneDate`).
+        body = {"sid": sid, "status": status, "error": error, "at": self._clock()}
+        return [Event(f"{sid}:{status}", KIND, body)]
 
     def handle(self, kind: str, body: dict[str, Any]) -> None:
         """See the port."""
         if kind == REPLY_KIND:
             self._wish(body["number"], body["wanted"], body["at"])
         else:
-            self._record("sms", {"provider_id": body["sid"]}, news_of(body["status"], body["error"]))
+            self._record("sms", {"provider_id": body["sid"]}, news_of(body["status"], body["error"], body.get("at")))
 
     def _replied(self, form: Mapping[str, str]) -> Event:
         """Return a shopper's message as an event; its text is not stored.
@@ -127,13 +129,13 @@ def callback_url(public_url: str, live: bool) -> str | None:
     return None if unreachable else public_url + PATH
 
 
-def news_of(status: Any, error: Any) -> News | None:
-    """Return Twilio's status and error code in the shop's terms; None for an unknown status."""
+def news_of(status: Any, error: Any, at: float | None) -> News | None:
+    """Return Twilio's status and error code in the shop's terms; None for an unknown status. `at`: see `News`."""
     progress = PROGRESS.get(str(status or ""))
     if progress is None:
         return None
     unwanted = Unwanted.OPTED_OUT if str(error) == str(OPTED_OUT_CODE) else None
-    return News(progress, f"Twilio error {error}" if error else "", unwanted)
+    return News(progress, f"Twilio error {error}" if error else "", unwanted, at)
 
 
 def _wish(form: Mapping[str, str]) -> bool | None:

@@ -177,16 +177,30 @@ class LabelDesk:
             Unavailable: the carrier cannot be reached, or another call is buying; retry later.
         """
         chosen, spent = shipment.rate(rate_id), 0
-        purchases = []
-        for part in self._purchases.parts(shipment):
+        parts, purchases = self._purchases.parts(shipment), []
+        for part, known in zip(parts, self._purchases.purchases(parts), strict=True):
             rate = chosen if part is shipment else part.rate_like(chosen)
-            purchase = self._bought(part, rate, key, terms.after(spent))
+            done = known is not None and (known.closed or known.state is State.BOUGHT)
+            purchase = known if known is not None and done else self._bought(part, rate, key, terms.after(spent))
             if purchase.closed:
                 raise given_back(shipment.object_id)
             if purchase.rate_id != rate["object_id"]:
                 raise Conflict(f"The label of shipment {shipment.object_id} is bought already, at another rate.")
             purchases.append(purchase)
             spent += purchase.price or 0
+        return public(shipment.object_id, purchases)
+
+    def found(self, shipment: Shipment) -> dict[str, Any]:
+        """Return the labels that were bought, after finding out the outcome of interrupted purchases. Buys nothing.
+
+        Raises:
+            Conflict: one is not bought, or they were given back.
+            OutcomeUnknown: it is not known yet whether one was bought.
+            Unavailable, ProviderFailure: the carrier cannot be asked, or another call is buying it right now.
+        """
+        parts = self._purchases.parts(shipment)
+        known = zip(parts, self._purchases.purchases(parts), strict=True)
+        purchases = [self._found(part) if each is not None and each.unresolved else each for part, each in known]
         return public(shipment.object_id, purchases)
 
     def offers(self, shipment: Shipment) -> dict[str, Any]:
@@ -220,6 +234,17 @@ class LabelDesk:
             "refusals": [each.refusal for each in purchases if each is not None and each.refusal and not each.label],
             "offers": offered,
         }
+
+    def _found(self, part: Shipment) -> LabelPurchase:
+        request = self.request(part.object_id)
+        purchase = request.claimed()
+        if purchase.closed or purchase.state is State.BOUGHT:
+            return purchase
+        if purchase.unresolved:
+            purchase = request.resolved()
+        if purchase.label is None:
+            request.end(unknown=False)
+        return purchase
 
     def _bought(self, part: Shipment, rate: dict[str, Any], key: str, terms: Terms) -> LabelPurchase:
         """The purchase of one parcel's label. A rate that the carrier refuses is quoted again, once."""

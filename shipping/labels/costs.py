@@ -7,13 +7,16 @@ from typing import Any
 
 from chassis.clock import now as clock_now
 from chassis.logs import log
+from contracts.errors import ShopError
 from shipping.rules.charges import PAYMENT, REFUND
 from shipping.rules.shipment import Shipment, price_text
 from shipping.store.shipments import ShippingStore
 
 # How often the invoices are read (seconds). Carriers charge days or weeks later.
 READ_INTERVAL_S = 3600.0
-# One reading asks for this many seconds of the invoices at a time, and begins so many before the newest known item,
+# Less than this after a copy began to read, no other copy reads (seconds). Timers are not exact.
+TURN_S = READ_INTERVAL_S / 2
+# One reading asks for this many seconds of the invoices at a time, and begins so many before the end of the last one,
 # because items may appear late.
 SPAN_S, OVERLAP_S = 7 * 86400.0, 86400.0
 
@@ -32,10 +35,23 @@ class LabelCosts:
         self._lists = lists
         self._clock = clock
 
+    def read_in_turn(self) -> None:
+        """Record new items, unless another copy has just done so. Raises as `read` does."""
+        if not self._store.charges.begin(self._clock(), TURN_S):
+            return
+        try:
+            self.read()
+        except ShopError:
+            self._store.charges.give_up()
+            raise
+
     def read(self) -> None:
-        """Record the items since the newest known one. Repeating is safe. Raises Unavailable, ProviderFailure."""
-        now, latest = self._clock(), self._store.charges.latest()
-        since, end = min(now, now if latest is None else latest) - OVERLAP_S, now + OVERLAP_S
+        """Record the items since the last reading, by whichever copy. Repeating is safe.
+
+        Raises Unavailable, ProviderFailure; the next reading continues.
+        """
+        now, position = self._clock(), self._store.charges.position()
+        since, end = min(now, now if position is None else position) - OVERLAP_S, now + OVERLAP_S
         known = {each["id"] for each in self._store.charges.since(since)}
         while since < end:
             items = self._lists.charges(since, since + SPAN_S)
@@ -45,6 +61,7 @@ class LabelCosts:
                     price = price_text(each.amount, each.currency)
                     log.warning("label charged later", label=each.transaction_id, kind=each.kind, amount=price)
             since += SPAN_S
+            self._store.charges.reached(min(since, now), now)
 
     def of(self, shipment: Shipment) -> dict[str, Any]:
         """Return what the labels of a shipment cost; see `ShippingService.costs`."""

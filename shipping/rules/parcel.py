@@ -14,8 +14,8 @@ from contracts.errors import InvalidRequest, Refused
 MAX_OUNCES = Decimal(70 * 16)
 MAX_INCHES = Decimal(108)
 MAX_INCHES_OVERSIZED = Decimal(130)
-# One order of the largest quantity that a cart accepts, of ordinary goods, stays below this; more is freight.
-MAX_PARCELS = 1000
+# Each has a record and a label of its own, which is bought while the shopper waits; more is freight.
+MAX_PARCELS = 100
 
 SIDES = ("height", "length", "width")
 SMALLEST = Decimal("0.0001")  # Shippo accepts four decimal places
@@ -107,7 +107,7 @@ def packed(items: Iterable[Mapping[str, Any]]) -> list[tuple[Parcel, list[dict[s
             inside.append([{**item, "quantity": 1 + more}])
             left -= 1 + more
             if len(stacks) > MAX_PARCELS:
-                raise _refused(f"This is more than {MAX_PARCELS} parcels, too much for one shipment.")
+                raise _refused(f"These items fill more than {MAX_PARCELS} parcels, too many for one shipment.")
     if not stacks:
         raise InvalidRequest("There is nothing to ship.", {"errors": {"items": ["at least one item is required"]}})
     return list(zip(stacks, inside, strict=True))

@@ -85,7 +85,7 @@ class Shipment:
         address: in the carrier's terms, as `Address.for_carrier` gives it.
         parcels: as `Parcel.public` gives them.
         contents: as `shipping.rules.customs.contents` declares them.
-        rates: the carrier's rates, in the public shape; for this parcel alone.
+        rates: the carrier's rates, in the public shape; for this parcel alone. None are stored for a twin.
         methods: the shipping methods that an order offers, as `methods` returns them; for all parcels.
         part_of, part: for the second and any further parcel: the shipment of the first one, and its number.
         twin_of: the shipment of an equal parcel, whose rates these are; it needs a quote of its own to be sent.

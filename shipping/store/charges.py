@@ -8,11 +8,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from chassis.clock import asked_before
 from chassis.db.engine import Database, plain
-from chassis.db.upsert import insert
+from chassis.db.upsert import insert, insert_new
 from shipping.rules.charges import PAYMENT, REFUND
 from shipping.rules.charges import Charge as Item
-from shipping.store.tables import charges, labels, shipments
+from shipping.store.tables import charges, labels, positions, shipments
+
+# The position in the invoices.
+_POSITION = positions.c.name == "charges"
+_UNREAD = {"name": "charges", "reached": None, "begun": 0.0}
 
 
 class Charges:
@@ -25,15 +30,37 @@ class Charges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def latest(self) -> float | None:
-        """Return when the newest known item was made, or, without any, when the first label was bought (Unix seconds);
-        None if there is neither."""
+    def position(self) -> float | None:
+        """Return until when the invoices have been read (Unix seconds); before the first reading, when the first label
+        was bought. None if there is none."""
         with self._database.read() as connection:
-            newest = connection.execute(sa.select(sa.func.max(charges.c.created))).scalar()
-            if newest is not None:
-                return float(newest)
+            reached = connection.execute(sa.select(positions.c.reached).where(_POSITION)).scalar()
+            if reached is not None:
+                return float(reached)
             first: float | None = connection.execute(sa.select(sa.func.min(labels.c.bought))).scalar()
         return first
+
+    def reached(self, moment: float, now: float) -> None:
+        """Record that the invoices have been read until `moment`; a position between that and `now` stays, because
+        another copy has read further. Unix seconds."""
+        with self._database.write() as connection:
+            insert_new(connection, positions, _UNREAD)
+            further = positions.c.reached.between(moment, now)
+            behind = sa.or_(positions.c.reached.is_(None), sa.not_(further))
+            connection.execute(sa.update(positions).where(_POSITION, behind).values(reached=moment))
+
+    def begin(self, now: float, every: float) -> bool:
+        """Record that a reading begins. False if a copy has begun one less than `every` seconds before `now` (Unix
+        seconds)."""
+        with self._database.write() as connection:
+            insert_new(connection, positions, _UNREAD)
+            due = sa.update(positions).where(_POSITION, asked_before(positions.c.begun, now, every))
+            return connection.execute(due.values(begun=now)).rowcount == 1
+
+    def give_up(self) -> None:
+        """Record that the reading has failed, so that the next copy reads."""
+        with self._database.write() as connection:
+            connection.execute(sa.update(positions).where(_POSITION).values(begun=0.0))
 
     def since(self, moment: float) -> list[dict[str, Any]]:
         """Return the items made since then (Unix seconds)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,23 +55,20 @@ class ShippingStore:
         """Store a shipment with the shipments of its further parcels, and return the first one that was stored under
         its key."""
         with self.database.write() as connection:
-            self._insert(connection, shipment)
+            new = insert(connection, shipments).on_conflict_do_nothing(index_elements=["key"])
+            connection.execute(new, _row(shipment))
             stored = _shipment(connection.execute(sa.select(shipments).where(shipments.c.key == shipment.key)).one())
-            if stored.object_id == shipment.object_id:
-                for each in further:
-                    self._insert(connection, each)
+            if stored.object_id == shipment.object_id and further:
+                connection.execute(new, list(map(_row, further)))
         return stored
 
-    def _insert(self, connection: sa.Connection, shipment: Shipment) -> None:
-        sortable = {name: (shipment.address.get(name) or "").lower() for name in ("name", "city", "state", "country")}
-        row = {**{name: getattr(shipment, name) for name in Shipment.__dataclass_fields__}, **sortable}
-        connection.execute(insert(connection, shipments).values(row).on_conflict_do_nothing(index_elements=["key"]))
-
     def parts(self, shipment: Shipment) -> list[Shipment]:
-        """Return the shipments of all parcels, that of the first parcel first."""
+        """Return the shipments of all parcels, that of the first parcel first; a twin with the rates of its equal."""
         query = sa.select(shipments).where(shipments.c.part_of == shipment.object_id).order_by(shipments.c.part)
         with self.database.read() as connection:
-            return [shipment, *map(_shipment, connection.execute(query).all())]
+            found = [shipment, *map(_shipment, connection.execute(query).all())]
+        rates = {each.object_id: each.rates for each in found}
+        return [each if each.twin_of is None else replace(each, rates=rates[each.twin_of]) for each in found]
 
     def purchases(self, parts: Sequence[Shipment]) -> list[LabelPurchase | None]:
         """Return the current purchase of the label of each of these shipments, or None."""
@@ -275,6 +273,11 @@ class ShippingStore:
         with self.database.read() as connection:
             row = connection.execute(sa.select(shipments).where(condition)).one_or_none()
         return _shipment(row) if row else None
+
+
+def _row(shipment: Shipment) -> dict[str, Any]:
+    sortable = {name: (shipment.address.get(name) or "").lower() for name in ("name", "city", "state", "country")}
+    return {**{name: getattr(shipment, name) for name in Shipment.__dataclass_fields__}, **sortable}
 
 
 def _shipment(row: sa.Row[Any]) -> Shipment:

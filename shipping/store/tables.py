@@ -86,6 +86,15 @@ charges = sa.Table(
 sa.Index("charges_transaction", charges.c.transaction_id)
 sa.Index("charges_created", charges.c.created)
 
+# Until when the carriers' invoices were read, by any copy, and when a copy last began to read them (Unix seconds).
+positions = sa.Table(
+    "positions",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("reached", sa.Double),
+    sa.Column("begun", sa.Double, nullable=False),
+)
+
 # Each step of each parcel, in commit order.
 moves = sa.Table(
     "moves",

@@ -75,6 +75,19 @@ def test_every_step_survives_a_reload_and_the_way_back(shopper: Shopper) -> None
     assert len(shopper.shop.charged(shopper.order_id)) == 1
 
 
+def test_order_of_two_parcels_shows_both_numbers(shopper: Shopper) -> None:
+    heavy = {"height": 20, "length": 20, "width": 20, "weight": 1120}
+    for product in (shopper.product(package_dimensions=heavy), shopper.product(package_dimensions=heavy)):
+        shopper.put_into_cart(product)
+    shopper.check_out()
+    shopper.press("Continue to payment")
+    shopper.page.wait_for_url(PAYMENT)
+    shopper.pay()
+    shopper.page.wait_for_url(ORDER)
+    expect(shopper.page.get_by_text(re.compile("tracking numbers"))).to_be_visible()
+    expect(shopper.page.locator(".parcel .number")).to_have_count(2)
+
+
 def test_keyboard_reaches_everything(shopper: Shopper) -> None:
     product = shopper.product()
     shopper.open(f"/?category={product['metadata']['category']}")

@@ -190,6 +190,15 @@ def test_each_of_two_parcels_has_its_label_and_number(depot: Depot) -> None:
     assert [each["object_id"] for each in listed] == [paid["upstream_id"]]
 
 
+def test_page_and_mail_show_both_tracking_numbers(depot: Depot) -> None:
+    shopper, order = two_parcels(depot)
+    paid = shopper.pay(order).json()
+    numbers = [each["tracking_number"] for each in paid["labels"]]
+    page = requests.get(paid["status_url"], timeout=40).text
+    [mail] = eventually(lambda: depot.front.arrived("emails", order_id=paid["id"]))
+    assert [(number in page, number in mail["text"], number in mail["html"]) for number in numbers] == [(True,) * 3] * 2
+
+
 def test_order_of_two_parcels_is_fulfilled_when_both_move(depot: Depot) -> None:
     shopper, order = two_parcels(depot)
     paid = shopper.pay(order).json()

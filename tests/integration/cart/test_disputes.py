@@ -19,8 +19,8 @@ from cart.rules.public_order import render
 from cart.store.tables import orders
 from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
 from chassis.work.inbox import NotYet
-from chassis.work.tasks import ON_HOLD, WAITING
-from contracts.errors import Conflict, NotFound, Refused, Unavailable
+from chassis.work.tasks import DONE, ON_HOLD, WAITING
+from contracts.errors import Conflict, NotFound, OutcomeUnknown, Refused, Unavailable
 from tests.integration.cart.till import Shop
 
 AMOUNT = 566
@@ -119,6 +119,35 @@ def test_label_released_after_long_is_not_given_up_at_once(shop: Shop) -> None:
     assert label(shop)["state"] == WAITING
 
 
+def test_label_that_was_bought_before_the_dispute_is_recorded(shop: Shop) -> None:
+    """The first try has bought it, and nobody has recorded its answer."""
+    shop.pay()
+    buy = shop.carrier.buy_label
+
+    def loses_the_answer(*asked: Any) -> Any:
+        buy(*asked)
+        shop.carrier.buy_label = buy  # type: ignore[method-assign]
+        raise OutcomeUnknown("no answer")
+
+    shop.carrier.buy_label = loses_the_answer  # type: ignore[method-assign]
+    shop.deliver()
+    report(shop, CHARGEBACK)
+    shop.now += 600
+    shop.deliver()
+    assert (label(shop)["state"], shop.order.tracking_number) == (DONE, "9400")
+
+
+def test_label_that_no_try_has_bought_waits(shop: Shop) -> None:
+    shop.pay()
+    shop.carrier.failing = OutcomeUnknown("no answer")
+    shop.deliver()
+    shop.carrier.failing = None
+    report(shop, CHARGEBACK)
+    shop.now += 600
+    shop.deliver()
+    assert (shop.carrier.bought, label(shop)["state"]) == ({}, ON_HOLD)
+
+
 def test_setting_lets_labels_be_bought_all_the_same(shop: Shop) -> None:
     shop.outbox._holds_label = False
     disputed(shop, CHARGEBACK)
@@ -181,6 +210,53 @@ def test_lost_dispute_counts_as_given_back(shop: Shop) -> None:
     assert (shop.carrier.bought, shop.carrier.voided) == ({}, [])
     assert shop.shelf.released == {key}
     assert shop.store.deliveries.rows(state=WAITING) == shop.store.deliveries.rows(state=ON_HOLD) == []
+
+
+@pytest.mark.parametrize("between", ["lost", "appeal_needs_response", "appeal_under_review"])
+def test_dispute_won_after_it_was_lost_needs_a_decision(shop: Shop, between: str) -> None:
+    disputed(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="lost"))
+    report(shop, replace(CHARGEBACK, status=between))
+    shop.deliver()
+    mails = len(shop.postman.letters)
+    report(shop, replace(CHARGEBACK, status="won"))
+    shop.deliver()
+    assert (shop.order.status, shop.order.amount_returned, shop.order.over) == (PAID, 0, True)
+    assert (listed(shop), len(shop.postman.letters)) == ([(DISPUTE, "du_1")], mails + 1)
+    assert "$5.66 came back" in shop.store.attention.list(10)[0]["detail"]
+    report(shop, replace(CHARGEBACK, status="won"), replace(INQUIRY, id="du_2", status="warning_closed"))
+    assert listed(shop) == [(DISPUTE, "du_1")], "it waits for the operator"
+    shop.refunds.refund("or_1", None, "k1")
+    assert listed(shop) == []
+
+
+def test_closed_inquiry_of_a_returned_order_needs_nobody(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    shop.refunds.refund("or_1", None, "k1")
+    [(payment, refund)] = shop.bank.returned
+    shop.bank.returned[:] = [(payment, replace(refund, failed=True))]
+    shop.refunds.refresh_refunds("pi_1")
+    assert (shop.order.status, shop.order.over) == (PAID, True)
+    report(shop, replace(INQUIRY, status="won"))
+    assert (DISPUTE, "du_1") not in listed(shop)
+
+
+def test_won_back_order_is_dismissed_for_good(shop: Shop) -> None:
+    disputed(shop, replace(CHARGEBACK, status="lost"))
+    report(shop, replace(CHARGEBACK, status="won"))
+    assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
+    report(shop, replace(CHARGEBACK, status="won"), replace(INQUIRY, id="du_2", status="warning_closed"))
+    shop.deliver()
+    assert (listed(shop), shop.carrier.bought) == ([], {})
+
+
+def test_dispute_of_a_sent_order_that_is_won_back_needs_nobody(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.store.orders.update("or_1", None, lambda order: order.become(FULFILLED, 1001))
+    report(shop, replace(CHARGEBACK, status="lost"))
+    report(shop, replace(CHARGEBACK, status="won"))
+    assert (shop.order.status, listed(shop)) == (FULFILLED, [])
 
 
 def test_label_that_may_have_been_bought_is_returned_when_lost(shop: Shop) -> None:

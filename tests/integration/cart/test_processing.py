@@ -141,6 +141,22 @@ def test_cart_loses_its_items_once_the_bank_accepts_the_payment(shop: Shop, sett
     assert [item["quantity"] for item in shop.store.carts.items("cart_1")] == [1]
 
 
+@pytest.mark.parametrize("again", ["process", "take"])
+def test_order_paid_after_a_failed_debit_spares_the_next_cart(shop: Shop, again: str) -> None:
+    shop.discounts(10)
+    offer = {"sku": "sku_bone", "name": "", "inventory": {"type": "infinite"}}
+    shop.store.carts.add("cart_1", "prod_bone", offer, 2, "k")
+    process(shop)
+    shop.bank.return_debit("pi_1")
+    shop.purchase.look_now("pi_1")
+    shop.store.carts.add("cart_1", "prod_bone", offer, 2, "k2")  # of the shopper's next order
+    shop.store.discounts.apply("cart_1", "Summer")
+    order = process(shop, mood=again)
+    assert (order.processing, order.settled) == (again == "process", again == "take")
+    assert [item["quantity"] for item in shop.store.carts.items("cart_1")] == [2]
+    assert shop.store.discounts.of_cart("cart_1") is not None
+
+
 def test_confirmation_by_the_bank_may_turn_into_processing(shop: Shop) -> None:
     shop.bank.mood = "ask"
     with pytest.raises(PaymentActionRequired):

@@ -11,8 +11,16 @@ from cart.payment import pay as purchase
 from cart.payment import settlement
 from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING
 from cart.rules.payments import CANCELED as CALLED_OFF
-from cart.rules.payments import OPEN, SUCCEEDED
-from contracts.errors import Conflict, OutcomeUnknown, PaymentActionRequired, PaymentDeclined, Refused, Unavailable
+from cart.rules.payments import OPEN, PROCESSING, SUCCEEDED
+from contracts.errors import (
+    Conflict,
+    NotFound,
+    OutcomeUnknown,
+    PaymentActionRequired,
+    PaymentDeclined,
+    Refused,
+    Unavailable,
+)
 from tests.integration.cart.till import Killed, Shop
 
 
@@ -370,18 +378,85 @@ def test_webhook_leaves_the_claim_of_a_payer(shop: Shop, monkeypatch: Any) -> No
     assert shop.store.orders.get("or_1").claim == claimed.claim
 
 
-def test_payment_taken_after_a_decline_takes_its_stock(shop: Shop) -> None:
+def listed(shop: Shop) -> list[tuple[str, str]]:
+    return [(row["kind"], row["about"]) for row in shop.store.attention.list(10)]
+
+
+def sold_out_and_taken(shop: Shop) -> None:
+    """A payment is taken after a decline, when the stock is gone."""
     shop.bank.mood = "decline"
     with pytest.raises(PaymentDeclined):
         shop.pay()
     shop.bank.take("pi_1")
     shop.shelf.left = 2
-    with pytest.raises(Conflict):  # sold out since: an operator has to refund it
+    with pytest.raises(Conflict):
         shop.purchase.look_now("pi_1")
     assert (shop.order.status, shop.shelf.left) == (CREATED, 2)
+
+
+def test_payment_taken_after_a_decline_takes_its_stock(shop: Shop) -> None:
+    sold_out_and_taken(shop)
     shop.shelf.left = 10
     assert shop.purchase.look_now("pi_1")
     assert (shop.order.status, shop.shelf.left, len(shop.bank.charges)) == (PAID, 7, 1)
+
+
+def test_money_without_stock_needs_an_operator_until_paid(shop: Shop) -> None:
+    sold_out_and_taken(shop)
+    [entry] = shop.store.attention.list(10)
+    assert (entry["kind"], entry["about"]) == ("payment", "pi_1")
+    assert entry["detail"].startswith("$5.66 was taken, and the order cannot be filled: Not enough.")
+    shop.shelf.left = 10
+    assert shop.purchase.look_now("pi_1")
+    assert (shop.order.status, listed(shop)) == (PAID, [])
+
+
+def test_payment_being_settled_without_stock_needs_nobody(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+    shop.bank.payments["pi_1"] |= {"state": PROCESSING, "final": True}
+    shop.shelf.left = 2
+    with pytest.raises(Conflict):
+        shop.purchase.look_now("pi_1")
+    assert listed(shop) == []
+
+
+def test_refund_of_money_without_stock_ends_its_entry(shop: Shop) -> None:
+    sold_out_and_taken(shop)
+    shop.bank.give_back("pi_1", 66)
+    with pytest.raises(Conflict):
+        shop.refunds.refresh_refunds("pi_1")
+    assert listed(shop) == [("payment", "pi_1")]
+    shop.bank.give_back("pi_1", 500)
+    assert shop.refunds.refresh_refunds("pi_1")
+    assert shop.refunds.refresh_refunds("pi_1")
+    assert listed(shop) == []
+
+
+def test_refunded_money_does_not_pay_its_order(shop: Shop) -> None:
+    sold_out_and_taken(shop)
+    shop.bank.give_back("pi_1", 566)
+    shop.shelf.left = 10
+    assert shop.purchase.look_now("pi_1")
+    assert shop.order.status == CREATED
+    assert (shop.pay().payment, len(shop.bank.charges)) == ("pi_2", 2)
+
+
+def test_money_that_its_order_does_not_name_needs_an_operator(shop: Shop) -> None:
+    stray = shop.bank.open("or_1", 566, "usd", "a@example.com", "elsewhere").id
+    shop.purchase.report_stray(stray, "or_1")
+    assert listed(shop) == []
+    shop.bank.take(stray)
+    shop.purchase.report_stray(stray, "or_1")
+    assert listed(shop) == [("payment", stray)]
+    with pytest.raises(NotFound, match=stray):
+        shop.purchase.report_stray(stray, "or_2")
+    shop.bank.give_back(stray, 566)
+    assert shop.refunds.refresh_refunds(stray)
+    assert listed(shop) == []
+    shop.purchase.report_stray(stray, "or_1")
+    assert listed(shop) == []
 
 
 def test_failed_start_of_the_confirmation_is_resumed(shop: Shop, monkeypatch: Any) -> None:

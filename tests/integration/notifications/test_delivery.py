@@ -428,6 +428,16 @@ def test_start_that_arrives_during_a_refusal_counts(shop: Shop) -> None:
     assert shop.sms()["status code"] == "201"
 
 
+def test_unwanted_mail_is_not_repeated_after_a_lost_answer(shop: Shop) -> None:
+    shop.mailer.trouble, shop.mailer.sends_anyway = [OutcomeUnknown("lost")], True
+    with pytest.raises(OutcomeUnknown):
+        shop.mail()
+    shop.store.suppressions.record(MAIL.to, Unwanted.SPAM, shop.clock.now)
+    with pytest.raises(Refused, match="gets receipts only"):
+        shop.mail()
+    assert shop.mailer.sends == 1
+
+
 @pytest.mark.parametrize("reason", [Unwanted.SPAM, Unwanted.UNSUBSCRIBED])
 def test_mailbox_that_wants_none_gets_receipts_only(shop: Shop, reason: Unwanted) -> None:
     shop.store.suppressions.record(MAIL.to.upper(), reason, shop.clock.now)

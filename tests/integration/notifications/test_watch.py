@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from chassis.db.engine import Database
 from chassis.work.webhooks import Webhooks
 from contracts.errors import InvalidRequest, OutcomeUnknown, Unavailable
-from notifications.rules.progress import News, Progress
+from notifications.rules.progress import News, Progress, Unwanted
 from notifications.rules.record import State
 from notifications.sendgrid.webhooks import SendGridWebhooks
 from notifications.store.messages import LOST_AFTER_S, NEWS_KEPT_S
@@ -40,12 +41,15 @@ class TrackedShop(Shop):
 
     @property
     def webhooks(self) -> Webhooks:
-        sources = {"twilio": self.twilio_source, "sendgrid": SendGridWebhooks("", str, self.watch.record)}
-        return Webhooks(self.store.inbox, sources)
+        return Webhooks(self.store.inbox, {"twilio": self.twilio_source, "sendgrid": self.sendgrid_source})
 
     @property
     def twilio_source(self) -> TwilioWebhooks:
         return TwilioWebhooks("", "", self.watch.record, self.watch.wish, self.clock)
+
+    @property
+    def sendgrid_source(self) -> SendGridWebhooks:
+        return SendGridWebhooks("", str, self.watch.record, self.clock)
 
     def twilio(self, status: str, sid: str = "SM1", error: str = "") -> dict[str, Any]:
         form = urlencode({"MessageSid": sid, "MessageStatus": status, "ErrorCode": error})
@@ -57,7 +61,7 @@ class TrackedShop(Shop):
         given = {"MessageSid": sid, "SmsStatus": "received", "From": number, "Body": text, **form}
         return self.webhooks.keep(self.twilio_source.parse(urlencode(given).encode()))
 
-    def sendgrid(self, *events: str, key: str = MAIL.key, reason: str = "") -> dict[str, Any]:
+    def sendgrid(self, *events: str, key: str = MAIL.key, reason: str = "", at: float | None = None) -> dict[str, Any]:
         body = [
             {
                 "sg_event_id": f"{key}:{event}",
@@ -65,10 +69,11 @@ class TrackedShop(Shop):
                 "message_key": key,
                 "sg_message_id": "mail-1",
                 "reason": reason,
+                "timestamp": int(self.clock.now if at is None else at),
             }
             for event in events
         ]
-        return self.webhooks.keep(SendGridWebhooks("", str, self.watch.record).parse(json.dumps(body).encode()))
+        return self.webhooks.keep(self.sendgrid_source.parse(json.dumps(body).encode()))
 
 
 @pytest.fixture
@@ -302,6 +307,35 @@ def test_late_refusal_of_an_opted_out_number_is_remembered(shop: TrackedShop) ->
     assert (entry["status"], entry["unwanted"]) == ("failed", True)
 
 
+def test_late_report_does_not_undo_a_newer_wish(shop: TrackedShop) -> None:
+    shop.mail()
+    shop.sms()
+    reported = shop.clock.now
+    stop = shop.twilio_source.parse(
+        urlencode({"MessageSid": "SM1", "MessageStatus": "failed", "ErrorCode": "21610"}).encode()
+    )
+    shop.clock.now += 60
+    shop.store.suppressions.record(MAIL.to, None, shop.clock.now)
+    shop.replies("START")
+    shop.clock.now += 60
+    shop.webhooks.keep(stop)  # its event could not be handled at once
+    shop.sendgrid("spamreport", at=reported)
+    assert shop.store.suppressions.listed(10) == []
+    shop.sendgrid("unsubscribe", at=shop.clock.now)
+    assert [row["at"] for row in shop.store.suppressions.listed(10)] == [shop.clock.now]
+
+
+def test_polled_opt_out_does_not_undo_a_newer_start(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.texter.news_by_sid["SM1"] = News(Progress.FAILED, "Twilio error 21610", Unwanted.OPTED_OUT, shop.clock.now)
+    shop.clock.now += 301
+    shop.replies("START")
+    shop.clock.now += 1
+    shop.watch.poll(300)
+    assert shop.status(TEXT.key)[0] == "failed"
+    assert shop.store.suppressions.listed(10) == []
+
+
 # The feed
 
 
@@ -368,3 +402,21 @@ def test_states_recorded_by_older_code_reach_the_feed(shop: TrackedShop) -> None
         (MAIL.key, "delivered"),
         (TEXT.key, "failed"),
     ]
+
+
+def test_two_copies_add_a_missing_state_once(shop: TrackedShop) -> None:
+    shop.sms()
+    shop.twilio("failed", error="30003")
+    database, added = shop.store.database, list[int]()
+    with database.write() as connection:
+        connection.execute(sa.delete(news))
+    # On SQLite, a writer waits before its first statement.
+    blocked = sa.text("SELECT count(*) FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+    other = threading.Thread(target=lambda: added.append(shop.store.catch_up(shop.clock.now)))
+    with database.write() as connection:
+        added.append(shop.store.catch_up(shop.clock.now))
+        other.start()
+        while database.dialect == "postgresql" and not connection.execute(blocked).scalar_one():
+            assert other.is_alive()
+    other.join(60)
+    assert (added, len(shop.store.feed.after(0, 10))) == ([1, 0], 1)

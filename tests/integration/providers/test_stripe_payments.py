@@ -116,6 +116,21 @@ def test_canceling_a_succeeded_payment_keeps_it_succeeded(payments: StripePaymen
     assert payments.cancel(payment_id).state == SUCCEEDED
 
 
+def test_payment_is_refunded_once_all_of_it_was(payments: StripePayments) -> None:
+    order_id, payment_id = opened(payments)
+    payments.confirm(payment_id, "pm_card_visa", key())
+    found = []
+    for amount in (400, 600):
+        found.append(payments.find(payment_id))
+        payments.refund(payment_id, amount, f"rf_{amount}", order_id, key())
+    found.append(payments.cancel(payment_id))
+    assert [(each.state, each.refunded) for each in found] == [
+        (SUCCEEDED, False),
+        (SUCCEEDED, False),
+        (SUCCEEDED, True),
+    ]
+
+
 @pytest.mark.parametrize("card", ["tok_nonsense", "pm_nonsense"])
 def test_unknown_card_is_refused(payments: StripePayments, card: str) -> None:
     _, payment_id = opened(payments)

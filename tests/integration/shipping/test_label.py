@@ -44,14 +44,16 @@ class Shop:
         ]
         self.shipment = store.add(Shipment("ship", "key", "or_1", self.clock.now, {}, [], [], rates, []))
 
+    def desk(self, patience: float = 10.0) -> LabelDesk:
+        ask_once = AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock)
+        return LabelDesk(self.store, self.carriers, ask_once)
+
     def buy(self, rate_id: str = "first", patience: float = 10.0, **more: Any) -> dict[str, Any]:
-        desk = LabelDesk(
-            self.store,
-            self.carriers,
-            AskOnce(lambda wait: min(wait, patience), self.clock, self.clock.sleep, self.clock),
-        )
         terms = more.get("terms", AS_QUOTED)
-        return desk.buy(more.get("shipment", self.shipment), rate_id, "pay:or_1", terms)
+        return self.desk(patience).buy(more.get("shipment", self.shipment), rate_id, "pay:or_1", terms)
+
+    def find(self) -> dict[str, Any]:
+        return self.desk().found(self.shipment)
 
 
 @pytest.fixture
@@ -235,6 +237,34 @@ def test_late_request_of_a_killed_buyer_is_found(shop: Shop) -> None:
     shop.clock.now += 4.2
     assert shop.buy()["label_url"] == "https://labels/1.pdf"
     assert shop.carriers.purchases == ["first"]
+
+
+def test_label_of_a_killed_buyer_is_found_without_buying(shop: Shop) -> None:
+    with pytest.raises(Conflict):
+        shop.find()
+    shop.carriers.trouble, shop.carriers.sells_anyway = [Killed()], True  # type: ignore[list-item]
+    with pytest.raises(Killed):
+        shop.buy()
+    die(shop.database)
+    assert shop.find()["label_url"] == "https://labels/1.pdf"
+    assert shop.buy() == shop.find()
+    assert shop.carriers.purchases == ["first"]
+
+
+def test_looking_for_a_label_buys_none(shop: Shop) -> None:
+    shop.carriers.trouble = [Killed()]  # type: ignore[list-item]
+    with pytest.raises(Killed):
+        shop.buy()
+    die(shop.database)
+    with pytest.raises(OutcomeUnknown):  # the request may still be on its way
+        shop.find()
+    shop.clock.now += 4.2
+    for _ in range(2):
+        with pytest.raises(Conflict):
+            shop.find()
+    assert shop.carriers.purchases == ["first"]
+    shop.buy()
+    assert list(shop.carriers.sold) == ["first"]
 
 
 def test_hanging_buyer_is_taken_over_after_its_claim_expires(shop: Shop) -> None:
@@ -489,7 +519,7 @@ class Pallet(Shop):
         self.rates = rates
         second = Shipment("big", "key 2", "or_1", self.clock.now, {}, [], [], rates, [], "pallet", 2)
         whole = replace(self.shipment, object_id="pallet", key="pallet")
-        third = replace(second, object_id="big.3", key="key 3", part=3, twin_of="big")
+        third = replace(second, object_id="big.3", key="key 3", part=3, twin_of="big", rates=[])
         self.shipment = self.store.add(whole, second, third)
         self.carriers.fresh_rates = [priced(rates[1], "3.46", "fresh-3")]
 
@@ -506,6 +536,12 @@ def test_each_parcel_gets_a_label_of_its_own(pallet: Pallet) -> None:
     assert (bought["object_id"], bought["tracking_number"]) == ("pallet", "94001")
     assert pallet.buy("first") == bought
     assert len(pallet.carriers.purchases) == 3
+
+
+def test_labels_that_are_bought_are_not_claimed_again(pallet: Pallet, monkeypatch: pytest.MonkeyPatch) -> None:
+    bought = pallet.buy("first")
+    monkeypatch.setattr(pallet.store, "claim", None)
+    assert pallet.buy("first") == bought
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), OutcomeUnknown("lost")])

@@ -157,6 +157,7 @@ class Bank:
             decline=kept["decline"],
             disputed=self.disputes,
             redirects=kept["redirects"],
+            refunded=state == SUCCEEDED and self.given_back(payment_id) == kept["amount"],
         )
 
     def cancel(self, payment_id: str) -> Payment:
@@ -302,6 +303,12 @@ class Carrier:
         ]
         label = {**labels[0], "carrier": "USPS", "parcels": self.parcels, "labels": labels}
         return self.bought.setdefault(key, {"object_id": shipment_id, **label})
+
+    def find_label(self, shipment_id: str) -> dict[str, Any]:
+        for label in self.bought.values():
+            if label["object_id"] == shipment_id:
+                return label
+        raise Conflict("no label yet")
 
     def tracking(self, shipment_id: str) -> dict[str, Any]:
         if not self.bought:

@@ -220,6 +220,39 @@ def test_parcels_steps_are_the_newest_first() -> None:
     assert text.index("Details of DELIVERED") < text.index("Details of TRANSIT") < text.index("Details of PRE_TRANSIT")
 
 
+@pytest.mark.parametrize(
+    ("states", "title", "current"),
+    [
+        (("DELIVERED", "DELIVERED"), "Your parcels were delivered", "Delivered"),
+        (("DELIVERED", "TRANSIT"), "Your parcels are on their way", "Shipped"),
+        (("PRE_TRANSIT", "DELIVERED"), "Your parcels are on their way", "Shipped"),
+        (("DELIVERED", "RETURNED"), "One of your parcels is coming back to us", "Shipped"),
+        (("DELIVERED", "FAILURE"), "One of your parcels could not be delivered", "Shipped"),
+        (("PRE_TRANSIT", None), "Your parcels are on their way", "Shipped"),
+    ],
+)
+def test_order_of_two_parcels_shows_both(states: tuple[str, str | None], title: str, current: str) -> None:
+    numbers = ("92051", "92052")
+    parcels = [{"tracking_number": each, "status": None} for each in numbers]
+    parcels[1]["status"] = states[1]  # the event about the first may not be handled yet
+    track = {**tracking(states[0]), "parcels": parcels}
+    given = {
+        **public(order(FULFILLED, times={PAID: 1, FULFILLED: 2}, tracking_number="92051", carrier="USPS"), ""),
+        "labels": [{"label_url": "https://labels.example.com", "tracking_number": each} for each in numbers],
+    }
+    view = order_view(given, track)
+    text = Page(page("order.html", Settings.load(), view)).text
+    assert title in text
+    assert "Tracking numbers USPS 92051" in text
+    assert "USPS 92052" in text
+    assert [each["name"] for each in view["steps"] if each["state"] == "current"] == [current]
+
+
+def test_number_of_a_label_that_was_given_back_stays() -> None:
+    given = {**public(order(tracking_number="92051", carrier="USPS"), ""), "labels": []}
+    assert order_view(given, None)["parcel"]["numbers"] == [{"number": "92051", "state": None}]
+
+
 @pytest.mark.parametrize("step", [{"status": None}, {"status_date": None}, {"status_date": "soon"}, {"location": None}])
 def test_incomplete_step_of_a_parcel_is_shown(step: dict[str, Any]) -> None:
     assert "Details of TRANSIT." in shown(order(), tracking("TRANSIT", **step)).text

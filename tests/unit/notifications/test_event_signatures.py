@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -50,7 +51,7 @@ def test_only_a_signed_twilio_form_is_read() -> None:
     signature = RequestValidator(TOKEN).compute_signature(f"{URL}/api/webhooks/twilio/", form)
     event = twilio(urlencode(form), signature, TOKEN, URL)
     assert event.id == "SM1:undelivered"
-    assert event.body == {"sid": "SM1", "status": "undelivered", "error": "30005"}
+    assert event.body == {"sid": "SM1", "status": "undelivered", "error": "30005", "at": NOW}
     for raw, sent, token, url in (
         (urlencode({**form, "MessageStatus": "sent"}), signature, TOKEN, URL),
         (urlencode(form), signature, "another", URL),
@@ -109,16 +110,29 @@ def events(key: str = key_text(), fetch: Callable[[], str] = lambda: "", now: fl
 
 def test_sendgrid_event_list_is_read() -> None:
     sent = [
-        {"event": "bounce", "sg_event_id": "e1", "sg_message_id": "m1.x-1", "message_key": "k", "reason": "550 ü"},
+        {
+            **{"event": "bounce", "sg_event_id": "e1", "sg_message_id": "m1.x-1", "message_key": "k"},
+            **{"reason": "550 ü", "timestamp": int(NOW) - 60},
+        },
         {"event": "delivered", "sg_event_id": "e2", "sg_message_id": "m2", "response": "250 OK"},
         {"event": "processed"},
     ]
     body = json.dumps(sent, ensure_ascii=False).encode()
     first, second = sendgrid(events(), body, sign(body, "1000000"), "1000000")
     assert first.id == "e1"
-    assert first.body == {"event": "bounce", "message_key": "k", "message_id": "m1", "error": "550 ü"}
+    assert first.body == {
+        **{"event": "bounce", "message_key": "k", "message_id": "m1", "error": "550 ü"},
+        "at": NOW - 59,
+    }
     handled = (Handling.AT_ONCE, Handling.NEVER)
     assert ((first.handling, second.handling), second.body["error"]) == (handled, "")
+
+
+@pytest.mark.parametrize("timestamp", [None, True, "1000", -1, int(NOW) + 5, 2**62, int(NOW)])
+def test_event_without_a_usable_time_happened_at_arrival(timestamp: Any) -> None:
+    body = json.dumps([{"event": "spamreport", "sg_event_id": "e1", "timestamp": timestamp}]).encode()
+    (event,) = events().parse(body)
+    assert event.body["at"] == NOW
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,13 @@ def test_both_bodies_contain_the_whole_order() -> None:
     assert page.links == [LABEL["label_url"]]
 
 
+def test_mail_names_the_number_of_every_parcel() -> None:
+    issued = [{"label_url": None, "tracking_number": number} for number in ("94001", "94002", None)]
+    text, page = bodies({**LABEL, "labels": issued})
+    for words in (text, page.text):
+        assert [words.count(part) for part in ("USPS 94001", "USPS 94002", "USPS ")] == [1, 1, 2]
+
+
 def test_the_html_is_well_formed_and_safe_for_mail_clients() -> None:
     page = bodies(LABEL)[1]
     assert page.open == []

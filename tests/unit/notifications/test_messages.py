@@ -132,14 +132,14 @@ def test_paid_order_is_described_line_by_line() -> None:
         "status_url": None,
         "label_url": "https://labels.example.com/1.pdf?a=1&b=2",
         "carrier": "USPS",
-        "tracking_number": "9400100000000000000000",
+        "tracking_numbers": ["9400100000000000000000"],
     }
     assert order_paid_subject(order()) == "Your order or_1AyepaBqraFdOKT2ahMQkRsd is paid"
 
 
 def test_order_without_a_label_has_no_tracking() -> None:
     described = order_paid(order(), None)
-    assert (described["label_url"], described["carrier"], described["tracking_number"]) == (None, None, None)
+    assert (described["label_url"], described["carrier"], described["tracking_numbers"]) == (None, None, [])
 
 
 def test_only_a_web_address_becomes_a_link() -> None:
