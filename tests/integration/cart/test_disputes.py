@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from cart.deliveries.held_labels import RELEASE, VOID
 from cart.deliveries.messages import Again
 from cart.disputes.evidence import DisputeEvidence
-from cart.disputes.watch import DisputeWatch
+from cart.disputes.watch import WARNING_S, DisputeWatch
 from cart.rules.attention import DISPUTE, FRAUD_WARNING
 from cart.rules.dispute import ACTIONABLE, OVER, Case
 from cart.rules.evidence import Facts
@@ -446,6 +446,21 @@ def test_end_of_an_old_dispute_is_found_within_the_hour(shop: Shop) -> None:
     assert shop.order.dispute.status == "won"
 
 
+def test_old_warning_is_not_asked_for_for_ever(shop: Shop) -> None:
+    old = replace(CHARGEBACK, created=int(shop.now) - int(WARNING_S) - 60)
+    disputed(shop, old, replace(WARNING, created=int(shop.now)))
+    watch(shop).follow()
+    shop.provider.asked.clear()
+    shop.now += WARNING_S + 1
+    watch(shop).follow()
+    assert shop.provider.asked == ["pi_1"], "of the dispute, which may last for longer"
+    report(shop, replace(WARNING, created=int(shop.now - WARNING_S - 1)))
+    shop.provider.asked.clear()
+    shop.now += UNSETTLED_INTERVAL_S
+    watch(shop).follow()
+    assert shop.provider.asked == []
+
+
 def test_evidence_is_collected_and_nothing_is_sent(shop: Shop) -> None:
     disputed(shop, CHARGEBACK)
     evidence = DisputeEvidence(shop.store, shop.provider, shop.carrier)
@@ -476,7 +491,7 @@ def test_evidence_names_the_last_messages_that_arrived(shop: Shop, monkeypatch: 
         shop.deliver()
     shop.store.messages.record(keys[1], "bounced", "no such mailbox", shop.now)
     found = facts(shop, monkeypatch)
-    assert found.mail == {"status code": "202", "message_id": "m1", "to": "work@example.com"}
+    assert found.mail == {"status code": "202", "message_id": "m2", "to": "work@example.com"}
     assert (found.text or {})["to"] == "+15005550010"
     for key in ("or_1:email", keys[0]):
         shop.store.messages.record(key, "failed", None, shop.now)
