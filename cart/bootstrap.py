@@ -34,7 +34,7 @@ from cart.rules.payments import MethodTypes, PaymentProvider
 from cart.rules.public_order import public
 from cart.rules.tax import Taxes
 from cart.showing import Showing
-from cart.store.attention import NOTICE
+from cart.store.attention import NOTICE, replayable
 from cart.store.unit_of_work import CartStore
 from cart.watch import Watch
 from chassis import registry
@@ -205,6 +205,11 @@ class Parts:
     def queues(self) -> list[Tasks]:
         """The work owed for orders, and the payment provider's events."""
         return [self.store.deliveries, self.inbox.tasks]
+
+    def replay_all(self, kind: str | None) -> list[str]:
+        """Make tasks wait again as `CartService.replay_all` describes; returns their keys."""
+        deliveries = self.store.deliveries.again(kind=kind, only=[replayable()])
+        return [*deliveries, *self.inbox.tasks.again(kind=kind)]
 
     def shown(self, order: Order) -> dict[str, Any]:
         """The order for those who may see it; `status_url` is None only while a missing token cannot be stored."""

@@ -170,6 +170,16 @@ def test_payment_that_is_disputed_at_once_is_looked_at_first(shop: Shop) -> None
     assert shop.order.dispute == CHARGEBACK.shown()
 
 
+@pytest.mark.parametrize("held", [True, False])
+def test_label_is_not_bought_once_the_look_finds_a_loss(shop: Shop, held: bool) -> None:
+    shop.outbox._holds_label = held
+    shop.bank.disputes = True
+    shop.provider.set(replace(CHARGEBACK, status="lost"))
+    shop.pay()
+    shop.deliver()
+    assert (shop.order.status, shop.carrier.bought) == (RETURNED, {})
+
+
 def test_other_payments_are_not_asked_about_before_the_label(shop: Shop) -> None:
     shop.pay()
     shop.deliver()
