@@ -11,7 +11,6 @@ from nameko.extensions import DependencyProvider
 
 from cart.checkout import Checkout
 from cart.completer import Lane
-from cart.deliveries.held_labels import RELEASE, VOID
 from cart.deliveries.messages import Again, MessageNews
 from cart.deliveries.outbox import CALL_OFF, TRY_MARGIN_S, Outbox
 from cart.deliveries.parcels import Parcels
@@ -29,7 +28,7 @@ from cart.reconcile.books import AuditBooks
 from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
-from cart.rules.order import CANCELING, EMAIL, LABEL, SMS, Order
+from cart.rules.order import CANCELING, EMAIL, LABEL, RELEASE, SMS, VOID, Order
 from cart.rules.payments import MethodTypes, PaymentProvider
 from cart.rules.public_order import public
 from cart.rules.tax import Taxes

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cart.deliveries.held_labels import HELD, RELEASE, VOID, hold_label
+from cart.deliveries.held_labels import HELD, hold_label
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
-from cart.rules.order import EMAIL, LABEL, MESSAGES, SMS, Order
+from cart.rules.order import EMAIL, LABEL, MESSAGES, RELEASE, SMS, VOID, Order
 from cart.rules.payments import CANCELED, Payments
 from cart.rules.public_order import render
 from cart.rules.tax import REVERSAL, SALE, Taxes

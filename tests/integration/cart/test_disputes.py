@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cart.deliveries.held_labels import RELEASE, VOID
 from cart.deliveries.messages import Again
 from cart.disputes.evidence import DisputeEvidence
 from cart.disputes.watch import WARNING_S, DisputeWatch
 from cart.rules.attention import DISPUTE, FRAUD_WARNING
 from cart.rules.dispute import ACTIONABLE, OVER, Case
 from cart.rules.evidence import Facts
-from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RETURNED
+from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RELEASE, RETURNED, VOID
 from cart.rules.payments import DISPUTED
 from cart.rules.public_order import render
 from cart.store.tables import orders
