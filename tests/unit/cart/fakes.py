@@ -339,7 +339,7 @@ class Postman:
         if self.failing is not None:
             raise self.failing
         self.mails[key] = (order, label)
-        return {"status code": "202", "message_id": "m1"}
+        return {"status code": "202", "message_id": f"m{len(self.mails)}"}
 
     def send_email(
         self, to: str, subject: str, content: str, sender: str | None, key: str, receipt: bool = False
