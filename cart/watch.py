@@ -82,7 +82,9 @@ class Watch:
                 self._refresh(payment)
             except (Unavailable, OutcomeUnknown, Conflict, NotYet) as error:
                 log.warning(f"{self.name} not recorded", payment=payment, error=f"{type(error).__name__}: {error}")
-                whole = False
+                # An order that is not paid yet is asked for again within the overlap, and in the month's list. It may
+                # never be paid, so it must not hold the position: the others would be too many for one run.
+                whole = whole and isinstance(error, Conflict | NotYet)
             except Exception as error:  # not temporary: the others continue, and the month's list includes it
                 reason = f"{type(error).__name__}: {error}"
                 kind = f"payment with {self.name}"

@@ -30,6 +30,8 @@ SANDBOX_KEYS = {
     "twilio": "AC" + "0" * 32,
     "sendgrid": ".".join(("SG", "sandbox")),
 }
+# The only publishable key that the sandbox's stand-in for Stripe.js accepts.
+SANDBOX_PUBLISHABLE_KEY = "_".join(("pk", "test", "sandbox"))
 KEY_NAMES = {
     "stripe": "STRIPE_API_KEY",
     "shippo": "SHIPPO_API_KEY",
@@ -50,6 +52,7 @@ SECRET_KEY = re.compile(r"(?:sk|rk)_(test|live)_")
 
 # An origin as browsers send it: in ASCII, without a path. The port is left out when it is the scheme's own.
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+WEB_URL = re.compile(r"https?://[^\s\"'<>;,]+")
 # The shortest signing secret: 128 bits as hexadecimal digits.
 SHORTEST_SECRET = 32
 
@@ -82,6 +85,8 @@ class Settings:
     var_dir: str
     database_url: str | None = field(repr=False)
     sandbox_url: str
+    # The sandbox as a browser reaches it.
+    sandbox_public_url: str
     stripe: Provider
     shippo: Provider
     twilio: Provider
@@ -182,6 +187,7 @@ class Settings:
             var_dir=_text(config, "VAR_DIR"),
             database_url=_text(config, "DATABASE_URL") or None,
             sandbox_url=sandbox_url,
+            sandbox_public_url=_public_sandbox(config) or sandbox_url,
             live_named=named is not None,
             none_live=named == set(),
             allow_sandbox_payments=_flag(config, "ALLOW_SANDBOX_PAYMENTS"),
@@ -351,16 +357,32 @@ def _webhook_secret(config: dict[str, Any], name: str, providers: dict[str, Prov
     )
 
 
+def _public_sandbox(config: dict[str, Any]) -> str:
+    """The sandbox's URL for browsers, which becomes part of a Content-Security-Policy; "" when none is set."""
+    url = _text(config, "SANDBOX_PUBLIC_URL").strip().rstrip("/")
+    if url and not WEB_URL.fullmatch(url):
+        raise ValueError(
+            "SANDBOX_PUBLIC_URL must begin with http:// or https://, and have no space, quote or semicolon."
+        )
+    return url
+
+
 def _publishable_key(config: dict[str, Any], stripe: Provider) -> str:
-    """Stripe's publishable key, of the same mode as the secret key where this process has it."""
+    """Stripe's publishable key: the sandbox's, or one of the mode of the secret key where this process has it."""
     key = _text(config, "STRIPE_PUBLISHABLE_KEY").strip()
+    if not key:
+        return ""
     mode = PUBLISHABLE_KEY.fullmatch(key)
-    if key and mode is None:
+    if mode is None:
         raise ValueError("STRIPE_PUBLISHABLE_KEY must begin with pk_test_ or pk_live_.")
-    secret = SECRET_KEY.match(stripe.key)
-    wanted = "test" if not stripe.live else secret[1] if secret else None
-    if mode is not None and wanted is not None and mode[1] != wanted:
-        raise ValueError(f"STRIPE_PUBLISHABLE_KEY is for {mode[1]} mode, and STRIPE_API_KEY for {wanted} mode.")
+    if (key == SANDBOX_PUBLISHABLE_KEY) is stripe.live:
+        needed = "a key of Stripe's" if stripe.live else SANDBOX_PUBLISHABLE_KEY
+        raise ValueError(
+            f"STRIPE_PUBLISHABLE_KEY must be {needed}, as Stripe is {'real' if stripe.live else 'the sandbox'}."
+        )
+    secret = SECRET_KEY.match(stripe.key) if stripe.live else None
+    if secret is not None and mode[1] != secret[1]:
+        raise ValueError(f"STRIPE_PUBLISHABLE_KEY is for {mode[1]} mode, and STRIPE_API_KEY for {secret[1]} mode.")
     return key
 
 

@@ -20,6 +20,7 @@ from gateway.limits import Limits
 from gateway.loop_rpc import LoopRpcClient
 from gateway.pages.failure import failure
 from gateway.pages.rendering import HEADERS as PAGE_HEADERS
+from gateway.payment_script import payment_script
 from gateway.readiness import Readiness
 from gateway.routes import (
     about,
@@ -72,7 +73,11 @@ class Gateway:
         self.readiness = Readiness(client)
         self.limits = Limits(settings)
         self.wrong_keys = auth.WrongKeys()
-        self._storefront = StaticFiles() if settings.storefront else None
+        self._storefront = (
+            StaticFiles(script=payment_script(settings), demonstration=not settings.live)
+            if settings.storefront
+            else None
+        )
         self._routes = _assemble()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

@@ -165,13 +165,24 @@ export const checkout = (customer) =>
 export const order = (id, signal) => client.order(id, { signal });
 export const chooseShipping = (id, method) =>
   act(`shipping ${id}`, method, (options) => client.chooseShipping(id, method, options));
-export const pay = (id, card) => act(`pay ${id}`, card, (options) => client.pay(id, card, options));
+export const pay = (id, card, returnUrl) =>
+  act(`pay ${id}`, card, (options) => client.pay(id, card, { ...options, returnUrl }));
+export const paymentOptions = (signal) => client.paymentOptions({ signal });
 export const tracking = (shipment, signal) => client.tracking(shipment, { signal });
+
+/** Whether a bank settles an order's payment within days, and nobody can pay it meanwhile. */
+export const isSettling = ({ status, payment }) => status === "created" && payment?.status === "processing";
+/** Whether an order can be paid. */
+export const isOpen = (order) => order.status === "created" && !isSettling(order);
+
+/** The address that thanks for an order, or says that its bank settles the payment later. */
+export const thanks = (order) => `/order/${order.id}${isSettling(order) ? "" : "?thanks"}`;
 
 /** Keep an order's id in this browser, and forget what was needed to pay it. */
 export function remember({ id, amount, currency, created }) {
   store(`card ${id}`, null);
   store(`bank ${id}`, null);
+  store(`attempt ${id}`, null);
   const known = stored("orders", []);
   const others = known.filter((each) => each.id !== id);
   // Paying has emptied the cart: what was done to it before must not be repeated.

@@ -1,6 +1,6 @@
 // Amounts, days and times as people read them.
 
-const LOCALE = "en";
+export const LOCALE = "en";
 // How many decimals Stripe counts in, as contracts/currencies.py has it; all others have two. A browser does not know:
 // Intl gives the forint none.
 const ZERO_DECIMAL = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split(" ");

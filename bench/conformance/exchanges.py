@@ -32,6 +32,7 @@ class Exchange:
         path: without the query.
         headers: of the answer.
         text: the answer's body.
+        is_partial: the answer is documented to lack fields of its object.
     """
 
     provider: str
@@ -41,6 +42,7 @@ class Exchange:
     status: int
     headers: Mapping[str, str]
     text: str
+    is_partial: bool = False
 
     @cached_property
     def body(self) -> Any:
@@ -109,6 +111,7 @@ class Caller:
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
         raw: bytes | None = None,
+        is_partial: bool = False,
     ) -> Exchange:
         """Send one request; return it with its answer.
 
@@ -118,6 +121,7 @@ class Caller:
             query: the parameters of the query.
             anonymous: without the key.
             raw: the bytes of the body; `headers` names their content type.
+            is_partial: the answer is documented to lack fields of its object.
         """
         sent = {**({} if anonymous else self._own), **(headers or {})}
         data: Any = raw
@@ -135,7 +139,8 @@ class Caller:
             timeout=ANSWER_TIMEOUT_S,
         )
         found = Exchange(
-            self.provider, self.chapter, method, path, answer.status_code, dict(answer.headers), answer.text
+            *(self.provider, self.chapter, method, path),
+            *(answer.status_code, dict(answer.headers), answer.text, is_partial),
         )
         self._record.exchanges.append(found)
         return found

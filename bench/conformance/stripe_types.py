@@ -44,11 +44,12 @@ class Tools(NamedTuple):
 
 
 class Body(NamedTuple):
-    """A JSON body, its type in TypeScript, and where it is from."""
+    """A JSON body, its type in TypeScript, where it is from, and whether it may lack fields."""
 
     type: str
     body: Any
     source: str
+    is_partial: bool = False
 
 
 def installed(cache: Path) -> Tools:
@@ -100,6 +101,9 @@ def bodies(exchanges: Sequence[Exchange], webhooks: Sequence[Webhook]) -> Iterat
             yield Body("never", exchange.text, f"{exchange} ({exchange.chapter})")
         elif exchange.status >= 400:
             yield Body("{ error: StripeRawError }", exchange.body, f"{exchange} ({exchange.chapter})")
+        elif exchange.is_partial:
+            kind = type_of(exchange.body["object"])
+            yield Body(f"Partial<Stripe.{kind}>", exchange.body, f"{exchange} ({exchange.chapter})", is_partial=True)
         else:
             yield from _parts(exchange.body, f"{exchange} ({exchange.chapter})")
     for webhook in webhooks:

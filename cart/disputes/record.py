@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from cart.deliveries.held_labels import HOLDING, is_unlabelled, release_label, take_back
 from cart.rules.attention import DISPUTE
-from cart.rules.dispute import Case, shown
+from cart.rules.dispute import WON, Case, shown
 from cart.rules.order import PAID, RETURNED, Order
 from cart.rules.payments import Disputes
 from cart.store.unit_of_work import CartStore
@@ -124,6 +124,11 @@ class DisputeRecords:
                 attention.open(*entry, case.detail(order.currency, held))
         elif case.lost and case.kind == DISPUTE and held and order.status == PAID and (listed or before is None):
             attention.open(*entry, case.lost_in_part(order.currency))
+        elif before and before.lost and case.status == WON and order.over and order.status == PAID:
+            attention.close(*entry)  # one about an appeal; this is mailed, too
+            attention.open(*entry, case.won_back(order.currency))
+        elif before and before.status == case.status == WON:
+            pass  # it is listed until an operator has decided
         else:
             attention.close(*entry)
 

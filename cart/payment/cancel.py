@@ -1,7 +1,8 @@
 """Canceling an order: cancel its payment first, so that it can never be taken, then release what the order held.
 
 The steps are those of `CANCEL` in `steps.py`; any copy of the service can resume them. A cancellation during a payment
-waits like a second payer; if the order turns out to be paid, it stays paid.
+waits like a second payer. An order that turns out to be paid stays paid; one whose payment a bank is settling waits for
+the bank.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from cart.payment.pay import LOOK_INTERVAL_S, patience
+from cart.payment.pay import LOOK_INTERVAL_S, OrderPayment, patience
 from cart.payment.settlement import Settlement
 from cart.payment.steps import CALL_OFF_PAYMENT, RESERVE, Abandoned, Attempt, ask, begin, undo
-from cart.rules.order import CANCELED, CANCELING, PAYING, Order
+from cart.rules.order import CANCELED, CANCELING, CREATED, PAYING, Order
+from cart.rules.payments import PROCESSING, Payment
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.logs import log
@@ -35,7 +37,8 @@ class Cancellation:
 
         Raises:
             NotFound: no such order of this cart.
-            Conflict: it is paid, or another process has worked on it for as long as the caller could wait.
+            Conflict: it is paid, a bank is settling its payment, or another process has worked on it for as long as the
+                caller could wait.
             OutcomeUnknown, Unavailable, DeadlineExceeded, ProviderFailure: cancel again.
         """
         until = patience()
@@ -75,7 +78,7 @@ class Cancellation:
             begin(self.settlement, "cancel", CALL_OFF_PAYMENT, attempt, self.settlement.claim_end())
             taken = ask(self.settlement, "cancel", CALL_OFF_PAYMENT, attempt)
             if taken is not None:
-                raise _paid(self.settlement.paid(order, taken))
+                raise self._keep(order, taken)
         left = Abandoned(order, order.stock_key, None)
         order.stock_key = None
         order.become(CANCELED, int(self.settlement.clock()))
@@ -88,6 +91,22 @@ class Cancellation:
         log.info("order canceled", order_id=order.id)
         self.settlement.deliver_release(left)
         return order
+
+    def _keep(self, order: Order, payment: Payment) -> Conflict:
+        """The payment is taken, or a bank is settling it, so it cannot be canceled: store that; returns the refusal."""
+        if order.stock_key is not None:
+            now = self.settlement.outcome(order, payment)
+        else:
+            # It holds no stock: the shopper's own page has confirmed the payment after a decline.
+            order.become(CREATED, int(self.settlement.clock()))
+            self.store.orders.keep(order)
+            with suppress(Conflict):
+                OrderPayment(self.settlement).look_now(payment.id)
+            now = self.store.orders.get(order.id)
+        if now.settled:
+            return _paid(now)
+        what = "A bank is processing" if payment.state == PROCESSING else "The shop has taken"
+        return Conflict(f"{what} the payment of order {order.id}; it cannot be canceled now.")
 
 
 def _paid(order: Order) -> Conflict:

@@ -240,13 +240,20 @@ PAY = (
 
 
 def _call_off_payment(shop: Shop, attempt: Attempt) -> dict[str, Any] | Payment:
-    payment = call_off(shop.payments, attempt.order.payment or "")
-    return payment if payment.state == SUCCEEDED else {"state": payment.state}
+    """Returns the payment when it cannot be canceled: it is taken, or a bank is settling it."""
+    payment = shop.payments.cancel(attempt.order.payment or "")
+    if payment.state == PROCESSING:
+        return payment
+    taken = _decided(payment).state == SUCCEEDED and not payment.refunded
+    return payment if taken else {"state": payment.state}
 
 
 def call_off(payments: Payments, payment_id: str) -> Payment:
     """Cancel a payment: it is CANCELED, or turns out to be SUCCEEDED. Raises as the port does."""
-    payment = payments.cancel(payment_id)
+    return _decided(payments.cancel(payment_id))
+
+
+def _decided(payment: Payment) -> Payment:
     if payment.state not in (SUCCEEDED, CANCELED):
         raise OutcomeUnknown("The bank has not decided yet.", {"retry_after": 2})
     return payment

@@ -112,6 +112,13 @@ class Case:
         decide = "refund the rest, or dismiss this to send the goods"
         return f"The dispute is lost: {amount} went back. The label is held: {decide}."
 
+    def won_back(self, currency: str) -> str:
+        """What an operator needs to know about a dispute that was won after it was lost, when its order was returned
+        and nothing was sent."""
+        amount = amount_for_people(self.amount, currency)
+        gone = "The goods were taken back, and nothing is sent any more"
+        return f"The dispute is won after it was lost: {amount} came back. {gone}: refund it, or send them by hand."
+
 
 def shown(cases: Iterable[Case]) -> Dispute | None:
     """The dispute that an order shows: the newest open one, or else the newest."""

@@ -35,7 +35,7 @@ NEXT: dict[str, set[str]] = {
     CREATED: {PAYING, CANCELING},
     PAYING: {PAID, CREATED, CONFIRMING},
     CONFIRMING: {PAYING, CANCELING},
-    CANCELING: {CANCELED, PAID},
+    CANCELING: {CANCELED, PAID, CONFIRMING, CREATED},  # the last two: its payment cannot be canceled
     PAID: {FULFILLED, RETURNED},
     FULFILLED: {RETURNED},
     CANCELED: set(),

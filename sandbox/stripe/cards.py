@@ -17,7 +17,8 @@ class Decline(NamedTuple):
 class Card(NamedTuple):
     """A test card. decline: the outcome of its charge (None: success). authentication: the bank asks the shopper
     first. aftermath: what follows a successful charge at once (see `sandbox.stripe.aftermath`). refunds: its refunds
-    "fail" later, or "pend" first (None: they succeed at once)."""
+    "fail" later, or "pend" first (None: they succeed at once). risk: Radar's risk level of a successful charge.
+    wrong_cvc: a CVC that is given is wrong, and the payment is declined then."""
 
     number: str
     brand: str
@@ -26,20 +27,20 @@ class Card(NamedTuple):
     authentication: bool = False
     aftermath: str | None = None
     refunds: str | None = None
+    risk: str = "normal"
+    wrong_cvc: bool = False
 
 
 _GENERIC = Decline("card_declined", "generic_decline", "Your card was declined.")
 _FUNDS = Decline("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+INCORRECT_CVC = Decline("incorrect_cvc", None, "Your card's security code is incorrect.")
 _DECLINES = {
     "chargeDeclined": ("4000000000000002", _GENERIC),
     "chargeDeclinedInsufficientFunds": ("4000000000009995", _FUNDS),
     "chargeDeclinedLostCard": ("4000000000009987", _GENERIC._replace(decline_code="lost_card")),
     "chargeDeclinedStolenCard": ("4000000000009979", _GENERIC._replace(decline_code="stolen_card")),
     "chargeDeclinedExpiredCard": ("4000000000000069", Decline("expired_card", None, "Your card has expired.")),
-    "chargeDeclinedIncorrectCvc": (
-        "4000000000000127",
-        Decline("incorrect_cvc", None, "Your card's security code is incorrect."),
-    ),
+    "chargeDeclinedIncorrectCvc": ("4000000000000127", INCORRECT_CVC),
     "chargeDeclinedProcessingError": (
         "4000000000000119",
         Decline(
@@ -87,8 +88,16 @@ _DISPUTED = {
 }
 # "Simulate an asynchronous refund", https://docs.stripe.com/testing#refunds
 _REFUNDED_LATER = {"refundFail": ("4000000000005126", "fail"), "pendingRefund": ("4000000000007726", "pend")}
+# "Fraud prevention" of https://docs.stripe.com/testing, and its card whose money is available at once: the shop sees no
+# difference from another card, because the sandbox has no balance.
+_SPECIAL = {
+    "riskLevelElevated": Card("4000000000009235", "visa", risk="elevated"),
+    "cvcCheckFail": Card("4000000000000101", "visa", wrong_cvc=True),
+    "bypassPending": Card("4000000000000077", "visa"),
+}
 _CARDS: dict[str, Card] = {
     **_GOOD,
+    **_SPECIAL,
     **{name: Card(number, "visa", aftermath=aftermath) for name, (number, aftermath) in _DISPUTED.items()},
     **{name: Card(number, "visa", refunds=refunds) for name, (number, refunds) in _REFUNDED_LATER.items()},
     **{name: Card(number, "visa", decline=decline) for name, (number, decline) in _DECLINES.items()},

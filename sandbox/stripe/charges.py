@@ -16,6 +16,7 @@ from sandbox.stripe.fraud_warnings import update_warnings
 from sandbox.stripe.lists import page
 from sandbox.stripe.outcomes import is_blocked, outcome_of
 from sandbox.stripe.params import EXPAND, PAGE, UNSET, CreatedRange, Int, Metadata, Missing, Obj, Str, Type, merged
+from sandbox.stripe.payment_methods import card_of
 from sandbox.stripe.refund_outcomes import begin_refund
 
 _ADDRESS: dict[str, Type] = {name: Str() for name in ("city", "country", "line1", "line2", "postal_code", "state")}
@@ -91,7 +92,7 @@ def make_charge(
         "livemode": False,
         "metadata": intent["metadata"],
         "on_behalf_of": None,
-        "outcome": outcome_of(decline),
+        "outcome": outcome_of(decline, _risk(payment_method)),
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": payment_method["id"],
@@ -127,7 +128,7 @@ def _details(payment_method: Parameters, authorized: int | None) -> Parameters:
             "amount_authorized": authorized,
             "authorization_code": None,
             "brand": card["brand"],
-            "checks": {**card["checks"], "cvc_check": "pass" if paid else None},
+            "checks": {**card["checks"], "cvc_check": _cvc_check(payment_method, paid=paid)},
             "country": card["country"],
             "electronic_commerce_indicator": None,
             "exp_month": card["exp_month"],
@@ -151,6 +152,16 @@ def _details(payment_method: Parameters, authorized: int | None) -> Parameters:
         },
         "type": "card",
     }
+
+
+def _risk(payment_method: Parameters) -> str:
+    return "normal" if payment_method["type"] == BANK_ACCOUNT else card_of(payment_method).risk
+
+
+def _cvc_check(payment_method: Parameters, *, paid: bool) -> str | None:
+    if card_of(payment_method).wrong_cvc:
+        return None if paid else "fail"
+    return "pass" if paid else None
 
 
 def capture_charge(desk: Desk, charge_id: str, amount: int) -> None:

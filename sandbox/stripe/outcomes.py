@@ -16,8 +16,8 @@ def is_blocked(decline: Decline | None) -> bool:
     return decline is not None and decline.decline_code == "fraudulent"
 
 
-def outcome_of(decline: Decline | None) -> dict[str, Any]:
-    """Return the outcome of a charge with this decline (None: it succeeded)."""
+def outcome_of(decline: Decline | None, risk: str = "normal") -> dict[str, Any]:
+    """Return the outcome of a charge with this decline (None: it succeeded) and Radar's level of risk."""
     if is_blocked(decline):
         return {
             "advice_code": None,
@@ -38,8 +38,8 @@ def outcome_of(decline: Decline | None) -> dict[str, Any]:
         "network_decline_code": None,
         "network_status": "approved_by_network" if paid else "declined_by_network",
         "reason": None if decline is None else decline.decline_code or decline.code,
-        "risk_level": "normal",
-        "risk_score": 20,
+        "risk_level": risk,
+        "risk_score": 72 if risk == "elevated" else 20,
         "seller_message": "Payment complete." if paid else "The bank declined the payment.",
         "type": "authorized" if paid else "issuer_declined",
     }

@@ -10,7 +10,7 @@ from sandbox.ids import alphanumeric
 from sandbox.state import without_private
 from sandbox.stripe.bank_accounts import BANK_ACCOUNT, ROUTING_NUMBER, account_named, account_numbered, method_details
 from sandbox.stripe.card_switch import behaviour_of
-from sandbox.stripe.cards import Card, card_named, card_numbered, real_card
+from sandbox.stripe.cards import INCORRECT_CVC, Card, card_named, card_numbered, real_card
 from sandbox.stripe.endpoint import Desk, Endpoint, Parameters
 from sandbox.stripe.errors import StripeFailure, invalid, missing_object
 from sandbox.stripe.params import EXPAND, UNSET, Int, Metadata, Missing, Obj, Str, Type, merged
@@ -150,9 +150,15 @@ def spend(desk: Desk, payment_method_id: str) -> None:
 
 
 def card_of(payment_method: Parameters) -> Card:
-    """Return the test card behind a stored payment method."""
+    """Return the test card behind a stored payment method.
+
+    With default settings Stripe declines a payment whose CVC check fails: https://docs.stripe.com/testing#fraud-prevention.
+    """
     number = payment_method["_number"]
-    return (card_numbered(number) if number.isdigit() else None) or real_card(number)
+    card = (card_numbered(number) if number.isdigit() else None) or real_card(number)
+    if card.wrong_cvc and payment_method.get("_has_cvc", True):
+        return card._replace(decline=INCORRECT_CVC)
+    return card
 
 
 def _typed_card(desk: Desk, card: Parameters, name: str) -> tuple[Card, int, int]:
@@ -226,6 +232,7 @@ def _store(desk: Desk, details: Parameters, number: str, asked: Parameters) -> P
         "metadata": merged({}, asked.get("metadata")),
         **details,
         "_number": number,
+        "_has_cvc": "cvc" in asked.get("card", {}) or "number" not in asked.get("card", {}),
         "_spent": False,
     }
     desk.state.put("payment_method", payment_method["id"], payment_method)

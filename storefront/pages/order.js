@@ -7,6 +7,9 @@ import { country, moment, money } from "../words.js";
 
 const SOON_MS = 3000;
 const LATEST_MS = 30_000;
+// A bank debit takes days: how much longer each pause is than the one before it, and the longest.
+const DEBIT_GROWTH = 1.5;
+const DEBIT_LATEST_MS = 10 * 60_000;
 const PARCEL = {
   UNKNOWN: "The label is made; the carrier has not seen the parcel yet",
   PRE_TRANSIT: "The label is made; the parcel waits for the carrier",
@@ -29,9 +32,21 @@ const TITLES = {
   canceled: "This order was canceled",
   returned: "This order was refunded",
 };
+// An order that is not paid, by the status of its payment.
+const UNPAID_TITLES = {
+  processing: "Your bank is processing your payment",
+  requires_action: "Your bank has not confirmed your payment yet",
+  failed: "Your payment was not made",
+};
+const PAY = { requires_action: "Go on with the payment", failed: "Pay again" };
 
 export default async function orderPage({ id, query, signal, announce }) {
   let order = await shop.order(id, signal);
+  // A bank has sent the shopper back, and Stripe has appended what it knows; the address is better without it.
+  const returned = query.get("redirect_status");
+  if (returned && shop.isOpen(order))
+    return { go: `/checkout/${id}/payment?${new URLSearchParams({ returned })}` };
+  if (returned) return { go: shop.thanks(order) };
   let track = await trackOf(order, signal);
   const content = h("div.wide");
   const parcel = h("section.panel.parcel", { "aria-labelledby": "parcel-title" });
@@ -63,12 +78,11 @@ export default async function orderPage({ id, query, signal, announce }) {
               ),
             ),
           )
-        : h("div.list-head", null, h("h1", null, TITLES[order.status] ?? "Your order"), h("p.found", null, order.id)),
+        : h("div.list-head", null, h("h1", null, titleOf(order)), h("p.found", null, order.id)),
       order.dispute &&
         !DECIDED.includes(order.dispute.status) &&
         h("p.note.hint-note", null, "Your bank has asked us about this payment, and will decide about it."),
-      order.status === "created" &&
-        h("p.actions", null, link(`/checkout/${id}/payment`, { class: "button" }, "Pay now")),
+      order.status === "created" && unpaid(order),
       h(
         "div.two-columns",
         null,
@@ -100,19 +114,23 @@ export default async function orderPage({ id, query, signal, announce }) {
     );
   }
 
-  // --- The parcel moves while the page is open
+  // --- The payment is settled, and the parcel moves, while the page is open
 
   let timer;
   let pause = SOON_MS;
   function watch() {
     timer = setTimeout(async () => {
+      const wasPaid = isPaid(order);
       if (document.visibilityState === "visible") await look().catch(() => {});
-      pause = Math.min(pause * 1.05, LATEST_MS);
-      if (!signal.aborted && statusOf(track) !== "DELIVERED") watch();
+      if (isPaid(order) !== wasPaid) pause = SOON_MS;
+      else if (isPaid(order)) pause = Math.min(pause * 1.05, LATEST_MS);
+      else pause = Math.min(pause * DEBIT_GROWTH, DEBIT_LATEST_MS);
+      if (!signal.aborted && isMoving(order, track)) watch();
     }, pause);
   }
   async function look() {
     const before = statusOf(track);
+    const titleBefore = titleOf(order);
     const known = JSON.stringify([order, track]);
     const fresh = await shop.order(id, signal);
     const moved = await trackOf(fresh, signal);
@@ -127,10 +145,52 @@ export default async function orderPage({ id, query, signal, announce }) {
         ?.focus({ preventScroll: true });
     const now = statusOf(track);
     if (now && now !== before) announce(`Your parcel: ${PARCEL[now] ?? now}.`);
+    else if (titleOf(order) !== titleBefore)
+      announce(isPaid(order) ? "Your payment has arrived." : `${titleOf(order)}.`);
+    if (!shop.isOpen(order)) shop.remember(order);
   }
-  if (order.status !== "created") shop.remember(order);
-  if (["paid", "fulfilled"].includes(order.status)) watch();
+  if (!shop.isOpen(order)) shop.remember(order);
+  if (isMoving(order, track)) watch();
   return { title: "Your order", content, leave: () => clearTimeout(timer) };
+}
+
+const isPaid = (order) => ["paid", "fulfilled"].includes(order.status);
+// A cart service of the previous release shows no payment.
+const paymentOf = (order) => order.payment ?? { status: "unpaid", failure: null };
+const titleOf = (order) =>
+  (order.status === "created" && UNPAID_TITLES[paymentOf(order).status]) || (TITLES[order.status] ?? "Your order");
+
+/** Whether something is expected that the page shows: the bank's answer, or the carrier's. */
+function isMoving(order, track) {
+  if (order.status === "created") return ["processing", "requires_action"].includes(paymentOf(order).status);
+  return isPaid(order) && statusOf(track) !== "DELIVERED";
+}
+
+/** What is known about the payment, and the way to pay. */
+function unpaid(order) {
+  const { status, failure } = paymentOf(order);
+  if (status === "processing")
+    return h(
+      "p.note.hint-note",
+      null,
+      icon("M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18Z", "M12 7v5.2l3.4 2"),
+      h(
+        "span",
+        null,
+        "You have paid from a bank account. The bank takes a few days, at most 14 business days. You need not do ",
+        "anything: your order is reserved, and we write to you as soon as it is paid.",
+      ),
+    );
+  return [
+    failure &&
+      h(
+        "div.note.bad",
+        null,
+        icon("M12 4 2.5 20h19L12 4Z", "M12 10v4.5", "M12 17.2v.1"),
+        h("p", null, [failure.detail, "Nothing was charged. You can pay again."].filter(Boolean).join(" ")),
+      ),
+    h("p.actions", null, link(`/checkout/${order.id}/payment`, { class: "button" }, PAY[status] ?? "Pay now")),
+  ];
 }
 
 async function trackOf(order, signal) {

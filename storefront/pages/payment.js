@@ -1,12 +1,13 @@
 // The third step of the checkout: paying, and what the bank says.
 
+import { SCRIPT_URL, askBank as askBankByScript, paymentElement } from "../element.js";
 import { busy, button, clear, fill, h, icon } from "../html.js";
 import { canRepeat, problemBox } from "../problems.js";
 import * as shop from "../shop.js";
 import { address, receipt, steps } from "../summary.js";
 import { country, day, money } from "../words.js";
 
-// Test cards; real card fields come from the payment provider's own script, never from this page.
+// Test cards, which a shop without a publishable key offers in place of Stripe's Payment Element.
 const CARDS = [
   { token: "tok_visa", label: "Visa ending in 4242", hint: "Accepted" },
   { token: "tok_mastercard", label: "Mastercard ending in 4444", hint: "Accepted" },
@@ -18,47 +19,27 @@ const CARDS = [
 const POLL_MS = 2500;
 // Somebody is paying this order right now, for example another tab: how often that is waited for.
 const WAITS = 3;
+const NOT_CHARGED = "Nothing was charged. Choose another card, and pay again.";
+// Stripe accepts a ConfirmationToken for twelve hours.
+const TOKEN_AGE_MS = 11 * 3600 * 1000;
 
-export default async function payment({ id, signal, go, announce, refreshCart }) {
+export default async function payment({ id, query, signal, go, announce, refreshCart }) {
   let order = await shop.order(id, signal);
-  if (order.status !== "created") return { go: `/order/${id}` };
+  if (!shop.isOpen(order)) return { go: query.has("returned") ? shop.thanks(order) : `/order/${id}` };
   const isFree = () => order.amount === 0;
   const outcome = h("div.outcome");
   const submit = h("button.button.large", { type: "submit" });
-  const cards = h("div");
+  const fields = h("div");
   const panel = h("aside.panel", { "aria-labelledby": "order-title" });
-  const form = h(
-    "form.form",
-    null,
-    cards,
-    outcome,
-    h("p.actions", null, submit),
-    h("p.small", null, "This is a demonstration: no real card is asked for, and none would be charged."),
-  );
+  const note = h("p.small");
+  const form = h("form.form", null, fields, outcome, h("p.actions", null, submit), note);
+  const way = SCRIPT_URL ? byElement() : byTestCard();
   draw();
 
   function draw() {
-    const last = shop.stored(`card ${id}`) ?? CARDS[0].token;
     fill(submit, isFree() ? "Place the order" : `Pay ${money(order.amount, order.currency)}`);
-    fill(
-      cards,
-      isFree()
-        ? h("p", null, "There is nothing to pay.")
-        : h(
-            "fieldset.options",
-            null,
-            h("legend", null, "Test card"),
-            CARDS.map(({ token, label, hint }) =>
-              h(
-                "label.option",
-                null,
-                h("input", { type: "radio", name: "card", value: token, checked: token === last }),
-                h("span.option-text", null, h("strong", null, label), h("span.small", null, hint)),
-                icon("M3 6.5h18v11H3z", "M3 10h18", "M6 14.5h4"),
-              ),
-            ),
-          ),
-    );
+    if (isFree()) fill(fields, h("p", null, "There is nothing to pay."));
+    else way.draw();
     const method = order.shipping_methods.find((each) => each.id === order.selected_shipping_method);
     fill(
       panel,
@@ -71,27 +52,128 @@ export default async function payment({ id, signal, go, announce, refreshCart })
     );
   }
 
+  // --- Two ways to pay: `check` says what is wrong with the entry, `token` gives what the shop needs
+
+  function byTestCard() {
+    fill(note, "This is a demonstration: no real card is asked for, and none would be charged.");
+    return {
+      draw() {
+        const last = shop.stored(`card ${id}`) ?? CARDS[0].token;
+        const option = ({ token, label, hint }) =>
+          h(
+            "label.option",
+            null,
+            h("input", { type: "radio", name: "card", value: token, checked: token === last }),
+            h("span.option-text", null, h("strong", null, label), h("span.small", null, hint)),
+            icon("M3 6.5h18v11H3z", "M3 10h18", "M6 14.5h4"),
+          );
+        fill(fields, h("fieldset.options", null, h("legend", null, "Test card"), CARDS.map(option)));
+      },
+      check: () => {},
+      token() {
+        const card = new FormData(form).get("card");
+        shop.store(`card ${id}`, card);
+        return card;
+      },
+      askBank: ({ next_action }) => openBank(next_action?.redirect_to_url?.url),
+      leave: () => {},
+    };
+  }
+
+  function byElement() {
+    const place = h("div.element");
+    const loading = h("p.element-loading", { role: "status" }, "Loading the payment form …");
+    let shown = null;
+    let showing = null;
+    let key = null;
+    async function show() {
+      fill(fields, loading, place);
+      key ??= (await shop.paymentOptions(signal)).publishable_key;
+      const made = await paymentElement(place, key, order);
+      if (signal.aborted) {
+        made.destroy();
+        throw signal.reason;
+      }
+      loading.remove();
+      if (key.startsWith("pk_test_"))
+        fill(
+          note,
+          "Test mode: no money moves. Pay with the card number ",
+          h("strong.number", null, "4242 4242 4242 4242"),
+          ", a date to come and any security code.",
+        );
+      return (shown = made);
+    }
+    function ready() {
+      showing ??= show().catch((error) => {
+        showing = null;
+        throw error;
+      });
+      return showing;
+    }
+    // The page is in the document only after this function has returned.
+    const open = () =>
+      ready().catch((error) => {
+        if (!signal.aborted) fill(fields, problemBox(error, { again: open }));
+      });
+    return {
+      draw() {
+        if (shown) shown.update(order);
+        else setTimeout(() => !signal.aborted && open());
+      },
+      check: async () => (await ready()).check(),
+      async token() {
+        const token = await shown.token(returnUrl);
+        shop.store(`attempt ${id}`, { token, at: Date.now() });
+        return token;
+      },
+      async askBank({ client_secret }, token) {
+        announce("Your bank wants you to confirm the payment.");
+        key ??= (await shop.paymentOptions(signal)).publishable_key;
+        const refusal = await askBankByScript(key, client_secret);
+        if (signal.aborted) return;
+        if (refusal) await refused(refusal);
+        else await pay({ token, asked: true });
+      },
+      leave: () => shown?.destroy(),
+    };
+  }
+
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     busy(submit, () => pay());
   });
 
-  async function pay(waits = WAITS) {
+  const returnUrl = SCRIPT_URL ? `${location.origin}/order/${id}` : undefined;
+
+  /**
+   * Pay the order.
+   *
+   * @param {object} [attempt]
+   * @param {string | null} [attempt.token] Of an attempt whose outcome is unknown: the same payment is asked for again.
+   * @param {number} [attempt.waits] How often another request for this order is still waited for.
+   * @param {boolean} [attempt.asked] Whether the bank has been asked in this attempt.
+   */
+  async function pay({ token = null, waits = WAITS, asked = false } = {}) {
     clear(outcome, submit);
-    const card = isFree() ? null : new FormData(form).get("card");
-    shop.store(`card ${id}`, card);
     announce("Paying …");
+    let card = token;
     try {
+      if (card === null && !isFree()) await way.check();
       const now = await shop.order(id, signal);
-      if (now.status === "created" && now.amount !== order.amount) changed(now);
-      else await paid(now.status === "created" ? await shop.pay(id, card) : now);
+      if (!shop.isOpen(now)) await paid(now);
+      else if (now.amount !== order.amount) changed(now);
+      else {
+        if (!isFree()) card ??= await way.token();
+        await paid(await shop.pay(id, card, isFree() ? undefined : returnUrl));
+      }
     } catch (error) {
       if (signal.aborted) return;
       const isBusy = error.status === 409 && error.retryAfter;
       if (isBusy && waits > 0) {
         await new Promise((resolve) => setTimeout(resolve, error.retryAfter * 1000));
-        await pay(waits - 1);
-      } else await refused(error);
+        await pay({ token: card, waits: waits - 1, asked });
+      } else await refused(error, card, asked);
     }
   }
 
@@ -106,49 +188,67 @@ export default async function payment({ id, signal, go, announce, refreshCart })
   async function paid(done) {
     shop.remember(done);
     refreshCart();
-    if (!signal.aborted) await go(`/order/${id}?thanks`, { replace: true });
+    if (!signal.aborted) await go(shop.thanks(done), { replace: true });
   }
 
-  async function refused(error) {
-    const page = error.next_action?.redirect_to_url?.url;
+  async function refused(error, card = null, asked = false) {
+    const again = () => busy(submit, () => pay({ token: card }));
     if (!canRepeat(error)) {
       // What a bank was asked before is over.
       clearTimeout(timer);
-      shop.store(`bank ${id}`, page ?? null);
+      shop.store(`bank ${id}`, null);
+      if (!error.next_action) shop.store(`attempt ${id}`, null);
     }
-    if (page) {
-      askBank(page);
+    if (error.next_action && !asked) {
+      try {
+        await way.askBank(error, card);
+      } catch (problem) {
+        if (!signal.aborted) fill(outcome, problemBox(problem, { again }));
+      }
       return;
     }
     if (error.next_action) {
-      fill(
-        outcome,
-        problemBox(
-          new shop.Problem({
-            status: 402,
-            detail: "This card’s bank asks for a confirmation that this page cannot show. Use another card.",
-          }),
-        ),
-      );
+      goOn("Your bank has not confirmed the payment yet.", card);
       return;
     }
     const more = [];
-    if (error.status === 402) more.push(h("p.small", null, "Nothing was charged. Choose another card, and pay again."));
+    if (error.status === 402) more.push(h("p.small", null, NOT_CHARGED));
     if (error.status === 409) {
       const now = await shop.order(id).catch(() => order);
-      if (now.status !== "created") {
+      if (!shop.isOpen(now)) {
         await paid(now);
         return;
       }
       more.push(h("a.button.quiet.small", { href: "/cart" }, "Change the cart"));
     }
-    fill(outcome, problemBox(error, { again: () => busy(submit, () => pay()), more }));
+    fill(outcome, problemBox(error, { again, more }));
+  }
+
+  /** An attempt has no outcome yet: let the shopper go on with it. */
+  function goOn(sentence, token) {
+    fill(
+      outcome,
+      h(
+        "div.note",
+        { role: "alert" },
+        h("p", null, sentence),
+        button("Go on with the payment", () => busy(submit, () => pay({ token })), {
+          tag: "button.button.quiet.small",
+        }),
+      ),
+    );
   }
 
   // --- The bank
 
   let timer;
-  function askBank(page) {
+  function openBank(page) {
+    if (!page) {
+      const detail = "This card’s bank asks for a confirmation that this page cannot show. Use another card.";
+      fill(outcome, problemBox(new shop.Problem({ status: 402, detail })));
+      return;
+    }
+    shop.store(`bank ${id}`, page);
     const open = h("a.button", { href: page, target: "_blank", rel: "noopener" }, "Open my bank’s page");
     fill(
       outcome,
@@ -180,16 +280,43 @@ export default async function payment({ id, signal, go, announce, refreshCart })
     timer = setTimeout(async () => {
       const now = document.visibilityState === "visible" ? await shop.order(id, signal).catch(() => null) : null;
       if (signal.aborted) return;
-      if (now && now.status !== "created") await paid(now);
+      if (now && !shop.isOpen(now)) await paid(now);
       else watch();
     }, POLL_MS);
   }
 
-  const bankPage = shop.stored(`bank ${id}`);
-  if (bankPage) queueMicrotask(() => !signal.aborted && askBank(bankPage));
+  /** Go on with what an earlier visit of this page has begun. */
+  function resume() {
+    if (signal.aborted) return;
+    const bankPage = shop.stored(`bank ${id}`);
+    if (bankPage && !SCRIPT_URL) openBank(bankPage);
+    if (!SCRIPT_URL || isFree()) return;
+    // `returned` is what Stripe says about the shopper who comes back from the bank's page.
+    const returned = query.get("returned");
+    if (returned) history.replaceState(history.state, "", location.pathname);
+    const attempt = shop.stored(`attempt ${id}`);
+    const token = attempt && Date.now() - attempt.at < TOKEN_AGE_MS ? attempt.token : null;
+    const refusal = { status: 402, detail: "Your bank has not confirmed the payment." };
+    if (returned === "failed") refused(new shop.Problem(refusal));
+    else if (token && returned) busy(submit, () => pay({ token }));
+    else if (token) goOn("You have begun to pay this order, and its outcome is not known.", token);
+    else if (returned) {
+      fill(outcome, h("div.note", { role: "status" }, h("p", null, "We are waiting for your bank’s answer.")));
+      watch();
+    }
+  }
+
+  // The browser may show this page again as the shopper left it, for the bank's page.
+  const reopen = (event) => event.persisted && go(location.pathname, { replace: true });
+  addEventListener("pageshow", reopen);
+  setTimeout(resume);
   return {
     title: "Checkout: payment",
-    leave: () => clearTimeout(timer),
+    leave() {
+      clearTimeout(timer);
+      removeEventListener("pageshow", reopen);
+      way.leave();
+    },
     content: h(
       "div.wide",
       null,

@@ -19,7 +19,7 @@ CODE = [
 # The code reads these too, but they are not settings: variables of the system, and the crash points of tests.
 SYSTEMS_OWN = {"PATH", "HOME", "CRASH_POINTS", "PYTHONWARNINGS"}
 # Compose fixes these: its network has one broker, one database, one sandbox and one proxy.
-COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "VAR_DIR", "TRUSTED_PROXIES"}
+COMPOSES_OWN = {"AMQP_URI", "DATABASE_URL", "SANDBOX_URL", "SANDBOX_PUBLIC_URL", "VAR_DIR", "TRUSTED_PROXIES"}
 # Compose's defaults for empty settings: a provider is live only if named; any host name works, without TLS.
 COMPOSES_DEFAULTS = {"LIVE_PROVIDERS": "none", "PUBLIC_HOST": ":80"}
 # Only these parts receive each secret.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from tests.e2e.journeys.shop import HOME, Storefront, unique
 DELIVERY = re.compile(r"/checkout/[\w-]+/delivery$")
 PAYMENT = re.compile(r"/checkout/[\w-]+/payment$")
 ORDER = re.compile(r"/order/[\w-]+(\?thanks)?$")
+# Kept by continuous integration, and ignored by git.
+SCREENSHOTS = Path(__file__).parents[3] / "test-output" / "screenshots"
 CUSTOMER = {"email": "chloe@example.com", "phone": "+14155550123", "name": "Chloe Taylor", "address": HOME}
 
 
@@ -25,6 +28,12 @@ def asked_bank(shop: Storefront) -> tuple[dict[str, Any], str]:
     assert answer.status_code == 402, answer.text
     page: str = answer.json()["next_action"]["redirect_to_url"]["url"]
     return order, page
+
+
+def keep_screenshot(tab: Tab, page: str, scheme: str) -> None:
+    """Keep what a page looks like; `scheme` is light or dark."""
+    name = f"{page.replace(' ', '-')}-{tab.run('innerWidth')}-{scheme}.jpg"
+    tab.page.screenshot(path=SCREENSHOTS / name, type="jpeg", quality=60)
 
 
 def lose_answer(route: Route) -> None:

@@ -1,12 +1,11 @@
 """axe-core finds nothing on any page: on a desk's screen and a phone, in light and dark.
 
-Each page that is visited leaves a screenshot in SCREENSHOTS.
+Each page that is visited leaves a screenshot in `pages.SCREENSHOTS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,14 +15,12 @@ from playwright.sync_api import expect
 
 from launcher.demo import Demo
 from launcher.shop import Shop
-from tests.browser import DESKTOP, PHONE, Tab
-from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper, asked_bank
+from tests.browser import DESKTOP, PHONE
+from tests.e2e.browser.pages import ORDER, PAYMENT, Shopper, asked_bank, keep_screenshot
 from tests.e2e.journeys.shop import Storefront
 
 pytestmark = pytest.mark.timeout(600)
 
-# Kept by continuous integration, and ignored by git.
-SCREENSHOTS = Path(__file__).parents[3] / "test-output" / "screenshots"
 SIZES = pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 # What a change of the colours can break.
 COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
@@ -39,15 +36,10 @@ def ball(running: Shop) -> Iterator[dict[str, Any]]:
     catalogue.delete()
 
 
-def _keep_screenshot(tab: Tab, page: str, scheme: str) -> None:
-    name = f"{page.replace(' ', '-')}-{tab.run('innerWidth')}-{scheme}.jpg"
-    tab.page.screenshot(path=SCREENSHOTS / name, type="jpeg", quality=60)
-
-
 def _finds_nothing(shopper: Shopper, page: str, dark: bool = True) -> None:
     for scheme, options in (("light", None), ("dark", COLOURS))[: 1 + dark]:
         shopper.page.emulate_media(color_scheme=scheme)
-        _keep_screenshot(shopper.tab, page, scheme)
+        keep_screenshot(shopper.tab, page, scheme)
         found = Axe().run(shopper.page, options=options)
         assert found.violations_count == 0, f"{page}, {scheme}: {found.generate_report()}"
     assert shopper.tab.run("document.documentElement.scrollWidth - innerWidth") <= 0, f"{page} scrolls sideways"

@@ -10,6 +10,7 @@ import pytest
 from cart.payment import pay as purchase
 from cart.payment import settlement
 from cart.rules.order import CANCELED, CANCELING, CONFIRMING, CREATED, PAID, PAYING
+from cart.rules.payments import PROCESSING, SUCCEEDED
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, PaymentActionRequired, PaymentDeclined
 from tests.integration.cart.till import Killed, Shop
 
@@ -65,6 +66,61 @@ def test_confirmed_payment_blocks_cancellation(shop: Shop) -> None:
     assert (shop.order.status, shop.shelf.left) == (PAID, 7)
     assert len(shop.store.deliveries.of("or_1")) == 3
     assert shop.pay().charge == "ch_pi_1"
+
+
+def declined(shop: Shop) -> None:
+    shop.bank.mood = "decline"
+    with pytest.raises(PaymentDeclined):
+        shop.pay()
+
+
+def test_cancel_leaves_an_order_waiting_whose_debit_has_begun(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.payments["pi_1"] |= {"state": PROCESSING, "final": True}
+    with pytest.raises(Conflict, match="A bank is processing"):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert (shop.order.processing, shop.shelf.left) == (True, 7)
+    shop.bank.return_debit("pi_1")
+    shop.purchase.look_now("pi_1")
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+
+
+@pytest.mark.parametrize("state", [PROCESSING, SUCCEEDED])
+def test_cancel_finds_a_payment_made_after_a_decline(shop: Shop, state: str) -> None:
+    declined(shop)
+    shop.bank.payments["pi_1"] |= {"state": state, "final": True}
+    with pytest.raises(Conflict, match="A bank is processing" if state == PROCESSING else "is paid"):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert (shop.order.processing, shop.order.settled) == (state == PROCESSING, state == SUCCEEDED)
+    assert (shop.shelf.left, shop.order.over) == (7, False)
+
+
+def test_cancel_lists_money_that_was_taken_without_stock(shop: Shop) -> None:
+    declined(shop)
+    shop.bank.take("pi_1")
+    shop.shelf.left = 2
+    with pytest.raises(Conflict, match="cannot be canceled now"):
+        shop.cancellation.cancel("or_1", "cart_1")
+    assert shop.order.status == CREATED
+    assert [row["about"] for row in shop.store.attention.list(10)] == ["pi_1"]
+    shop.bank.give_back("pi_1", 566)
+    assert shop.cancellation.cancel("or_1", "cart_1").status == CANCELED
+
+
+def test_completer_leaves_a_canceled_order_to_the_bank(shop: Shop) -> None:
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.cancellation.cancel("or_1", "cart_1")
+    shop.bank.down = False
+    shop.bank.payments["pi_1"] |= {"state": PROCESSING, "final": True}
+    shop.now += settlement.FIRST_LOOK_S
+    shop.cancellation.resume("or_1")
+    assert shop.order.processing
 
 
 def test_completer_finishes_cancellation_after_a_bank_outage(shop: Shop) -> None:

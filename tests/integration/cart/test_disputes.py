@@ -212,6 +212,53 @@ def test_lost_dispute_counts_as_given_back(shop: Shop) -> None:
     assert shop.store.deliveries.rows(state=WAITING) == shop.store.deliveries.rows(state=ON_HOLD) == []
 
 
+@pytest.mark.parametrize("between", ["lost", "appeal_needs_response", "appeal_under_review"])
+def test_dispute_won_after_it_was_lost_needs_a_decision(shop: Shop, between: str) -> None:
+    disputed(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="lost"))
+    report(shop, replace(CHARGEBACK, status=between))
+    shop.deliver()
+    mails = len(shop.postman.letters)
+    report(shop, replace(CHARGEBACK, status="won"))
+    shop.deliver()
+    assert (shop.order.status, shop.order.amount_returned, shop.order.over) == (PAID, 0, True)
+    assert (listed(shop), len(shop.postman.letters)) == ([(DISPUTE, "du_1")], mails + 1)
+    assert "$5.66 came back" in shop.store.attention.list(10)[0]["detail"]
+    report(shop, replace(CHARGEBACK, status="won"), replace(INQUIRY, id="du_2", status="warning_closed"))
+    assert listed(shop) == [(DISPUTE, "du_1")], "it waits for the operator"
+    shop.refunds.refund("or_1", None, "k1")
+    assert listed(shop) == []
+
+
+def test_closed_inquiry_of_a_returned_order_needs_nobody(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    shop.refunds.refund("or_1", None, "k1")
+    [(payment, refund)] = shop.bank.returned
+    shop.bank.returned[:] = [(payment, replace(refund, failed=True))]
+    shop.refunds.refresh_refunds("pi_1")
+    assert (shop.order.status, shop.order.over) == (PAID, True)
+    report(shop, replace(INQUIRY, status="won"))
+    assert (DISPUTE, "du_1") not in listed(shop)
+
+
+def test_won_back_order_is_dismissed_for_good(shop: Shop) -> None:
+    disputed(shop, replace(CHARGEBACK, status="lost"))
+    report(shop, replace(CHARGEBACK, status="won"))
+    assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
+    report(shop, replace(CHARGEBACK, status="won"), replace(INQUIRY, id="du_2", status="warning_closed"))
+    shop.deliver()
+    assert (listed(shop), shop.carrier.bought) == ([], {})
+
+
+def test_dispute_of_a_sent_order_that_is_won_back_needs_nobody(shop: Shop) -> None:
+    shop.pay()
+    shop.deliver()
+    shop.store.orders.update("or_1", None, lambda order: order.become(FULFILLED, 1001))
+    report(shop, replace(CHARGEBACK, status="lost"))
+    report(shop, replace(CHARGEBACK, status="won"))
+    assert (shop.order.status, listed(shop)) == (FULFILLED, [])
+
+
 def test_label_that_may_have_been_bought_is_returned_when_lost(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from gateway.static_files import CONTENT_SECURITY_POLICY, STOREFRONT
+from gateway.static_files import STOREFRONT, content_security_policy
 from tests.integration.gateway.asking import Running, assert_problem
 
 INDEX = (STOREFRONT / "index.html").read_bytes()
@@ -18,7 +18,7 @@ def test_page_is_the_index_with_a_strict_policy(shop: Running, path: str) -> Non
     answer = shop.ask("GET", path)
     assert (answer.status, answer.raw) == (200, INDEX)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert answer.headers["content-security-policy"] == content_security_policy()
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "same-origin"
     assert answer.headers["cache-control"] == "no-cache"

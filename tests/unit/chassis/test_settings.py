@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chassis.secret_files import SECRETS
-from chassis.settings import Settings
+from chassis.settings import SANDBOX_PUBLISHABLE_KEY, Settings
 from launcher.place import ROOT
 
 CONFIG = ROOT / "config.yml"
@@ -284,7 +284,7 @@ def test_operator_is_mailed_in_the_sandbox_by_default(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("secret", "key"),
     [
-        ("", "pk_test_1"),
+        ("", SANDBOX_PUBLISHABLE_KEY),
         ("sk_test_1", "pk_test_1"),
         ("rk_live_1", "pk_live_1"),
         ("sk_live_1", ""),
@@ -298,7 +298,15 @@ def test_publishable_key_has_the_mode_of_the_secret_key(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("secret", "key"),
-    [("", "pk_live_1"), ("sk_live_1", "pk_test_1"), ("sk_test_1", "pk_live_1"), ("", "sk_test_1"), ("", "pk_test_<")],
+    [
+        ("", "pk_live_1"),
+        ("", "pk_test_1"),
+        ("sk_test_1", SANDBOX_PUBLISHABLE_KEY),
+        ("sk_live_1", "pk_test_1"),
+        ("sk_test_1", "pk_live_1"),
+        ("", "sk_test_1"),
+        ("", "pk_test_<"),
+    ],
 )
 def test_publishable_key_of_another_mode_is_refused(monkeypatch: pytest.MonkeyPatch, secret: str, key: str) -> None:
     monkeypatch.setenv("STRIPE_API_KEY", secret)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gateway import static_files
-from gateway.static_files import StaticFiles
+from gateway.payment_script import PaymentScript
+from gateway.static_files import StaticFiles, content_security_policy
 
 
 @pytest.fixture
@@ -95,10 +96,57 @@ def test_known_content_is_not_sent_again(folder: Path, sent: str, status: int) -
 
 
 def test_policy_admits_only_own_scripts_and_styles() -> None:
-    policy = dict(part.split(" ", 1) for part in static_files.CONTENT_SECURITY_POLICY.split("; "))
-    assert policy["default-src"] == "'none'"
+    policy = dict(part.split(" ", 1) for part in content_security_policy().split("; "))
+    assert policy["default-src"] == policy["trusted-types"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-    assert "unsafe" not in static_files.CONTENT_SECURITY_POLICY
+    assert "frame-src" not in policy
+    assert "unsafe" not in content_security_policy()
+
+
+def test_policy_with_a_payment_script_admits_its_sources(folder: Path) -> None:
+    script = PaymentScript("https://js.test/s.js", ("https://js.test",), ("https://f.test",), ("https://api.test",))
+    files = StaticFiles(folder, script)
+    page, code = files.find("/"), files.find("/storefront/app.js")
+    assert page is not None
+    assert code is not None
+    policy = dict(part.split(" ", 1) for part in dict(page.headers)["content-security-policy"].split("; "))
+    assert policy["script-src"] == "'self' https://js.test"
+    assert policy["frame-src"] == "https://f.test"
+    assert policy["connect-src"] == "'self' https://api.test"
+    assert policy["trusted-types"] == "default"
+    assert "unsafe" not in str(policy)
+    assert dict(code.headers)["content-security-policy"] == content_security_policy()
+
+
+def test_pages_that_a_bank_opens_may_come_back(folder: Path) -> None:
+    script = PaymentScript("https://js.test/s.js", ("https://js.test",), ())
+    for files, opener, referrer in (
+        (StaticFiles(folder), "same-origin", "same-origin"),
+        (StaticFiles(folder, script), "same-origin-allow-popups", "strict-origin-when-cross-origin"),
+    ):
+        page = files.find("/cart")
+        assert page is not None
+        assert dict(page.headers)["cross-origin-opener-policy"] == opener
+        assert dict(page.headers)["referrer-policy"] == referrer
+
+
+def test_page_names_the_payment_script() -> None:
+    script = PaymentScript('https://js.test/s.js?"&', ("https://js.test",), ())
+    for files, named in ((StaticFiles(), ""), (StaticFiles(script=script), "https://js.test/s.js?&quot;&amp;")):
+        page = files.find("/")
+        assert page is not None
+        assert f'<meta name="stripe-js" content="{named}">' in page.body.decode()
+        assert dict(page.headers)["content-length"] == str(len(page.body))
+
+
+def test_page_of_a_live_shop_does_not_say_that_nothing_is_charged() -> None:
+    sandbox, live = StaticFiles().find("/"), StaticFiles(demonstration=False).find("/")
+    assert sandbox is not None
+    assert live is not None
+    assert b"nothing is charged" in sandbox.body
+    assert b"nothing is charged" not in live.body
+    assert b"demonstration" not in live.body
+    assert b"Try the API" in live.body
 
 
 def test_both_sides_know_the_same_pages() -> None:

@@ -122,6 +122,41 @@ def test_radar_blocks_the_payment_of_a_risky_card(sdks: Sdks, name: str) -> None
     assert (declined.type, declined.network_status) == ("issuer_declined", "declined_by_network")
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "risk"),
+    [
+        ("pm_card_riskLevelElevated", "4000000000009235", "elevated"),
+        ("pm_card_bypassPending", "4000000000000077", "normal"),
+    ],
+)
+def test_card_pays_with_a_level_of_risk(sdks: Sdks, name: str, number: str, risk: str) -> None:
+    typed: Any = {"type": "card", "card": {"number": number, "exp_month": 12, "exp_year": 2034, "cvc": "123"}}
+    for method in (name, sdks.stripe.v1.payment_methods.create(typed).id):
+        intent = new_intent(sdks, confirm=True, payment_method=method)
+        [charge] = charges_of(sdks, intent)
+        assert (intent.status, charge.paid) == ("succeeded", True)
+        assert charge.outcome is not None
+        assert (charge.outcome.risk_level, charge.outcome.type) == (risk, "authorized")
+
+
+@pytest.mark.parametrize("cvc", [{"cvc": "123"}, {}], ids=["with CVC", "without CVC"])
+def test_card_with_a_failing_cvc_check_pays_without_cvc(sdks: Sdks, cvc: dict[str, str]) -> None:
+    card = {"number": "4000000000000101", "exp_month": 12, "exp_year": 2034, **cvc}
+    typed: Any = {"type": "card", "card": card}
+    intent = new_intent(sdks, payment_method=sdks.stripe.v1.payment_methods.create(typed).id)
+    if not cvc:
+        assert sdks.stripe.v1.payment_intents.confirm(intent.id).status == "succeeded"
+        return
+    with pytest.raises(stripe.CardError) as refusal:
+        sdks.stripe.v1.payment_intents.confirm(intent.id)
+    assert (refusal.value.code, refusal.value.param) == ("incorrect_cvc", "cvc")
+    [charge] = charges_of(sdks, intent)
+    assert charge.payment_method_details is not None
+    assert charge.payment_method_details.card is not None
+    assert charge.payment_method_details.card.checks is not None
+    assert charge.payment_method_details.card.checks.cvc_check == "fail"
+
+
 def test_approved_3ds_challenge_completes_the_payment(sdks: Sdks) -> None:
     intent = new_intent(sdks)
     asked = sdks.stripe.v1.payment_intents.confirm(
