@@ -10,7 +10,7 @@ from cart.deliveries.messages import Again, MessageNews
 from cart.rules.attention import MESSAGE
 from cart.store.attention import NOTICE
 from chassis.work.tasks import FAILED
-from contracts.errors import Conflict, InvalidRequest, NotFound, ProviderFailure, Refused
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused
 from tests.integration.cart.till import Shop
 
 MAIL, TEXT = "or_1:email", "or_1:sms"
@@ -268,3 +268,14 @@ def test_message_given_up_is_listed_once(shop: Shop) -> None:
         shop.now += 600
         shop.deliver()
     assert desk.listed == [(MESSAGE, MAIL), (MESSAGE, TEXT)]
+
+
+def test_message_given_up_that_arrived_after_all_needs_nobody(shop: Shop) -> None:
+    shop.postman.failing = OutcomeUnknown("no answer")
+    desk = Desk(shop)
+    while len(shop.store.deliveries.rows(state=FAILED)) < 2:
+        shop.now += 20_000
+        shop.deliver()
+    assert desk.listed == [("email", MAIL), ("sms", TEXT)]
+    desk.reports(MAIL, "delivered")
+    assert desk.listed == [("sms", TEXT)]

@@ -15,6 +15,7 @@ from cart.rules.payments import (
     PROCESSING,
     REPLAYED,
     SUCCEEDED,
+    USED_UP,
     OrderRefund,
     Payment,
 )
@@ -118,6 +119,8 @@ class Bank:
             raise OutcomeUnknown("no answer")
         if mood == "full":
             raise Unavailable("too many requests")
+        if mood == "used":
+            raise Refused("It has been used.", {USED_UP: True})
         if mood == "decline":
             payment["decline"] = {"detail": "Declined.", "code": "card_declined", "decline_code": "generic_decline"}
             self.answers[key] = PaymentDeclined("Declined.", {"code": "card_declined"})
