@@ -201,6 +201,23 @@ def test_refund_and_product_events_are_looked_up_by_id(bench: Bench) -> None:
         assert bench.handle(kind, id="price_1", product="prod_2") == [("refresh", "prod_2")]
 
 
+@pytest.mark.parametrize("kind", ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"])
+def test_dispute_event_looks_at_the_disputes_of_its_payment(bench: Bench, kind: str) -> None:
+    called = bench.handle(f"charge.dispute.{kind}", id="du_1", payment_intent="pi_1", status="lost")
+    assert called == [("disputed", "pi_1")]
+
+
+@pytest.mark.parametrize("kind", ["created", "updated"])
+def test_fraud_warning_looks_at_the_disputes_of_its_payment(bench: Bench, kind: str) -> None:
+    called = bench.handle(f"radar.early_fraud_warning.{kind}", id="issfr_1", payment_intent="pi_1")
+    assert called == [("disputed", "pi_1")]
+
+
+def test_case_of_a_charge_without_a_payment_is_left_out(bench: Bench) -> None:
+    for kind in ("charge.dispute.created", "radar.early_fraud_warning.created"):
+        assert bench.handle(kind, id="du_1", payment_intent=None) == []
+
+
 def test_discount_events_are_a_reason_to_read_the_codes(bench: Bench) -> None:
     for kind in ("promotion_code.created", "promotion_code.updated"):
         assert bench.handle(kind, id="promo_1") == [("read code", "promo_1")]

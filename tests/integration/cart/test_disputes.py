@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from cart.bootstrap import Parts
 from cart.deliveries.messages import Again
 from cart.disputes.evidence import DisputeEvidence
 from cart.disputes.watch import WARNING_S, DisputeWatch
@@ -19,6 +21,7 @@ from cart.rules.payments import DISPUTED
 from cart.rules.public_order import render
 from cart.store.tables import orders
 from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
+from chassis.settings import Settings
 from chassis.work.inbox import NotYet
 from chassis.work.tasks import DONE, ON_HOLD, WAITING
 from contracts.errors import Conflict, NotFound, OutcomeUnknown, Refused, Unavailable
@@ -153,6 +156,21 @@ def test_setting_lets_labels_be_bought_all_the_same(shop: Shop) -> None:
     shop.outbox._holds_label = False
     disputed(shop, CHARGEBACK)
     assert list(shop.carrier.bought) == ["or_1:label"]
+
+
+@pytest.mark.parametrize(("setting", "bought"), [("", []), ("true", []), ("false", ["or_1:label"])])
+def test_setting_reaches_the_outbox_and_the_list(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, setting: str, bought: list[str]
+) -> None:
+    monkeypatch.setenv("DISPUTE_HOLDS_LABEL", setting)
+    provider: Any = {"stripe": SimpleNamespace(payments=shop.bank, disputes=shop.provider)}
+    parts = Parts(shop.store, Settings.load(), provider, shop.shelf, shop.carrier, shop.postman)
+    shop.pay()
+    shop.provider.set(CHARGEBACK)
+    assert parts.disputes.refresh("pi_1")
+    held = "The label is held." in shop.store.attention.list(10)[0]["detail"]
+    parts.outbox.deliver("or_1:label")
+    assert (list(shop.carrier.bought), held) == (bought, not bought)
 
 
 def test_payment_that_is_disputed_at_once_is_looked_at_first(shop: Shop) -> None:

@@ -13,7 +13,10 @@ import pytest
 import cart.stripe.lists
 import notifications.twilio.lists
 import shipping.shippo.lists
+from cart.rules.attention import DISPUTE, FRAUD_WARNING
+from cart.rules.dispute import ACTIONABLE, OVER
 from cart.rules.payments import OPEN, SUCCEEDED
+from cart.stripe.disputes import StripeDisputes
 from cart.stripe.lists import StripeLists
 from cart.stripe.payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, SANDBOX_TWILIO_TOKEN, Provider, Settings
@@ -56,6 +59,11 @@ def stripe_lists(sandbox: RunningSandbox, monkeypatch: pytest.MonkeyPatch) -> St
     monkeypatch.setattr(cart.stripe.lists, "PAGE", PAGE_SIZE)
     stripe = Provider(SANDBOX_KEYS["stripe"], "", f"{sandbox.url}/stripe", False)
     return StripeLists(StripePayments(dataclasses.replace(Settings.load(), stripe=stripe)))
+
+
+@pytest.fixture
+def stripe_disputes(stripe_lists: StripeLists) -> StripeDisputes:
+    return StripeDisputes(stripe_lists._payments)
 
 
 @pytest.fixture
@@ -133,6 +141,40 @@ def test_stripe_lists_payments_and_refunds_in_pages(stripe_lists: StripeLists, s
     ]
     assert stripe_lists.refund(refund.id) == returned[2]
     assert stripe_lists.refund("re_none") is None
+
+
+def charge_of(sdks: Sdks, payment: str) -> str:
+    return str(sdks.stripe.v1.payment_intents.retrieve(payment).latest_charge)
+
+
+def test_stripe_lists_disputes_then_warnings_in_pages(stripe_disputes: StripeDisputes, sdks: Sdks) -> None:
+    before = time.time()
+    cards = ("pm_card_createDispute", "pm_card_createDisputeInquiry", "pm_card_createDispute")
+    disputed = [intent(sdks, 1000 + number, card) for number, card in enumerate(cards)]
+    warned = [intent(sdks, 2000 + number, "pm_card_visa") for number in range(3)]
+    for payment in warned:
+        body = {"fraud_type": "misc"}
+        assert sdks.post(f"/sandbox/charges/{charge_of(sdks, payment)}/fraud_warning", json=body).status_code == 200
+    sdks.stripe.v1.refunds.create({"payment_intent": warned[0]})
+
+    found, pages = walk(lambda after: stripe_disputes.cases(after, before - 1))
+    assert pages == 4
+    assert [(each.kind, each.payment, each.amount, each.status) for each in found] == [
+        (DISPUTE, disputed[2], 1002, "needs_response"),
+        (DISPUTE, disputed[1], 1001, "warning_needs_response"),
+        (DISPUTE, disputed[0], 1000, "needs_response"),
+        (FRAUD_WARNING, warned[2], 0, ACTIONABLE),
+        (FRAUD_WARNING, warned[1], 0, ACTIONABLE),
+        (FRAUD_WARNING, warned[0], 0, OVER),
+    ]
+    assert all(before - 1 <= each.created <= time.time() for each in found)
+    assert found[0].evidence_due_by > time.time()
+    assert walk(lambda after: stripe_disputes.cases(after, time.time() + 60)) == ([], 2)
+    assert stripe_disputes.of_payment(disputed[1]) == [found[1]]
+    assert stripe_disputes.of_payment(warned[0]) == [found[5]]
+    for case, other in ((found[0], FRAUD_WARNING), (found[3], DISPUTE)):
+        assert stripe_disputes.case(case.id, case.kind) == case
+        assert stripe_disputes.case(case.id, other) is None
 
 
 def test_shippo_lists_labels_in_pages(shippo_lists: ShippoLists, sdks: Sdks) -> None:
