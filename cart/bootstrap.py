@@ -11,7 +11,6 @@ from nameko.extensions import DependencyProvider
 
 from cart.checkout import Checkout
 from cart.completer import Lane
-from cart.deliveries.held_labels import RELEASE, VOID
 from cart.deliveries.messages import Again, MessageNews
 from cart.deliveries.outbox import CALL_OFF, TRY_MARGIN_S, Outbox
 from cart.deliveries.parcels import Parcels
@@ -29,12 +28,12 @@ from cart.reconcile.books import AuditBooks
 from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
-from cart.rules.order import CANCELING, EMAIL, LABEL, SMS, Order
+from cart.rules.order import CANCELING, EMAIL, LABEL, RELEASE, SMS, VOID, Order
 from cart.rules.payments import MethodTypes, PaymentProvider
 from cart.rules.public_order import public
 from cart.rules.tax import Taxes
 from cart.showing import Showing
-from cart.store.attention import NOTICE
+from cart.store.attention import NOTICE, replayable
 from cart.store.unit_of_work import CartStore
 from cart.watch import Watch
 from chassis import registry
@@ -205,6 +204,11 @@ class Parts:
     def queues(self) -> list[Tasks]:
         """The work owed for orders, and the payment provider's events."""
         return [self.store.deliveries, self.inbox.tasks]
+
+    def replay_all(self, kind: str | None) -> list[str]:
+        """Make tasks wait again as `CartService.replay_all` describes; returns their keys."""
+        deliveries = self.store.deliveries.again(kind=kind, only=[replayable()])
+        return [*deliveries, *self.inbox.tasks.again(kind=kind)]
 
     def shown(self, order: Order) -> dict[str, Any]:
         """The order for those who may see it; `status_url` is None only while a missing token cannot be stored."""

@@ -474,11 +474,12 @@ class CartService(webhook_service.WebhookVerbs):
 
     @rpc(expected_exceptions=ShopError)
     def replay_all(self, kind: str | None = None) -> dict[str, Any]:
-        """Retry all tasks that were given up, or those of one kind (``label``, ``email``, ``sms``).
+        """Retry all tasks that were given up, or those of one kind (``label``, ``email``, ``sms``); without those that
+        were dismissed, and messages that were sent again since.
 
         Returns ``{"replayed": [keys]}`` at once; the completer works on them, and what fails again is listed again.
         """
-        return {"replayed": [key for queue in self.wiring.queues for key in queue.again(kind=kind)]}
+        return {"replayed": self.wiring.replay_all(kind)}
 
     @rpc(expected_exceptions=ShopError)
     def stripe_event(self, raw: str, signature: str) -> dict[str, Any]:

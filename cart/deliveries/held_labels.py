@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from cart.rules.attention import DISPUTE, FRAUD_WARNING
-from cart.rules.order import LABEL, RETURNED, Order
+from cart.rules.order import LABEL, RELEASE, RETURNED, VOID, Order
 from cart.store.unit_of_work import CartStore
 from chassis.work.tasks import ON_HOLD, WAITING, OnHold, Task
 
-# What owes the release of stock, and the return of a label.
-RELEASE, VOID = "release", "void"
 # While an order is on the operator's list because of one of these, no label is bought for it.
 HOLDING = (DISPUTE, FRAUD_WARNING)
 # The detail of a label that was on hold.

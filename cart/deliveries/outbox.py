@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cart.deliveries.held_labels import HELD, RELEASE, VOID, hold_label
+from cart.deliveries.held_labels import HELD, hold_label
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
-from cart.rules.order import EMAIL, LABEL, MESSAGES, SMS, Order
+from cart.rules.order import EMAIL, LABEL, MESSAGES, RELEASE, SMS, VOID, Order
 from cart.rules.payments import CANCELED, Payments
 from cart.rules.public_order import render
 from cart.rules.tax import REVERSAL, SALE, Taxes
@@ -164,13 +164,15 @@ class Outbox:
         if kind == CALL_OFF:
             return self._call_off(order, key, task["details"])
         if kind == LABEL:
-            if order.over and _is_first(task):
-                return None  # the label is no longer needed, and was never requested
+            if _is_needless(order, task):
+                return None
             facts = task["details"] or {}
             if order.over and facts.get(HELD):
                 self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")  # it may have been bought before
                 return None
             self._check_payment(order, task)
+            if _is_needless(self.store.orders.get(order.id), task):
+                return None  # the look has found that its money is lost
             # An operator's terms; without any, a shipping service of the previous release understands the call, too.
             decided = (facts["most"], facts["service"]) if "most" in facts else ()
             label = self.shipping.buy_label(order.shipment, order.method_id, key, *decided)
@@ -306,6 +308,11 @@ def _check_complete(label: dict[str, Any]) -> None:
     """
     if len(label.get("labels", [])) != label.get("parcels"):
         raise Unavailable("A shipping service of the previous release has bought the first label alone.")
+
+
+def _is_needless(order: Order, task: Task) -> bool:
+    """Whether a label is no longer needed, and was never requested."""
+    return order.over and _is_first(task)
 
 
 def _is_first(task: Task) -> bool:

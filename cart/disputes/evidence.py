@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
+from cart.deliveries.messages import LOST, recipient_of
 from cart.rules.evidence import Facts
 from cart.rules.order import EMAIL, SMS, Order
 from cart.rules.payments import Disputes
@@ -46,5 +47,11 @@ class DisputeEvidence:
         return None
 
     def _answer(self, order: Order, kind: str) -> dict[str, Any] | None:
-        done = (row["answer"] for row in self._store.deliveries.of(order.id, [kind]) if row["state"] == DONE)
-        return next(done, None)
+        done = [row for row in self._store.deliveries.of(order.id, [kind]) if row["state"] == DONE]
+        states = self._store.messages.of([row["key"] for row in done])
+        sent = [row for row in done if states.get(row["key"], {}).get("status") not in LOST]
+        if not sent:
+            return None
+        # An order's recipient may have changed since; each message then has its own.
+        to = (sent[-1]["details"] or {}).get("to") or recipient_of(order, kind)
+        return {**sent[-1]["answer"], "to": to}

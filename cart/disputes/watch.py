@@ -11,6 +11,10 @@ from cart.watch import Watch
 from chassis.records import SetAside
 
 CURSOR = "disputes"
+# How long after a fraud warning its payment is asked for (seconds). A warning is over once the payment is disputed or
+# refunded (https://docs.stripe.com/api/radar/early_fraud_warnings/object), which may never happen. Cardholders usually
+# dispute within 120 days of the payment: https://docs.stripe.com/disputes/how-disputes-work.
+WARNING_S = 120 * 86400.0
 
 
 class CaseLists(Protocol):
@@ -40,5 +44,5 @@ class DisputeWatch(Watch):
 
         super().__init__(
             *(CURSOR, store.positions, lists.cases, unknown, records.refresh, records.clock),
-            unsettled=store.disputes.open_payments,
+            unsettled=lambda: store.disputes.open_payments(records.clock() - WARNING_S),
         )

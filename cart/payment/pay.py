@@ -11,11 +11,11 @@ from contextlib import suppress
 
 from nameko.exceptions import RemoteError
 
-from cart.payment.settlement import Settlement
+from cart.payment.settlement import Settlement, declined
 from cart.payment.steps import BEFORE_THE_MONEY, CONFIRM, RESERVE, Attempt, Step, ask, begin, require_card
 from cart.rules.attention import PAYMENT
 from cart.rules.order import CANCELING, CONFIRMING, CREATED, PAYING, Order
-from cart.rules.payments import CALLED_OFF, CANCELED, PROCESSING, SUCCEEDED, Payment
+from cart.rules.payments import CALLED_OFF, CANCELED, PROCESSING, SUCCEEDED, USED_UP, Payment
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.db.engine import once_more
@@ -39,6 +39,8 @@ CLAIM_WAIT_S = 25.0
 NOTICE_WAIT_S = 3.0
 
 UNKNOWN = (OutcomeUnknown, DeadlineExceeded)
+# What a shopper has entered can be used no more, and the bank has given no reason.
+ENTER_AGAIN = {"detail": "The payment was not made. Enter your card or bank account again."}
 
 
 class OrderPayment:
@@ -208,7 +210,11 @@ class OrderPayment:
             if payment.state != CANCELED:
                 return payment
             order.payment = None
-            self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"})
+            # What a shopper's bank has refused cannot be used again: the shopper learns of the refusal.
+            failure = (payment.decline or ENTER_AGAIN) if error.facts.get(USED_UP) else None
+            self.settlement.undo(order, {"error": f"{type(error).__name__}: {error}"}, failure=failure)
+            if failure is not None:
+                raise declined(failure) from error
             if error.facts.get(CALLED_OFF):
                 raise Conflict("The payment was called off elsewhere. Pay again.", {"retry_after": 1}) from error
             raise

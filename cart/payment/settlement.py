@@ -200,9 +200,9 @@ class Settlement:
             return self._processing(order)
         if payment.state == CANCELED:
             order.payment = None
-        declined = _declined(payment.decline or {"detail": "The payment was not taken.", "code": payment.state})
-        self.undo(order, {"state": payment.state, "error": str(declined)}, declined)
-        raise declined
+        answer = declined(payment.decline or {"detail": "The payment was not taken.", "code": payment.state})
+        self.undo(order, {"state": payment.state, "error": str(answer)}, answer)
+        raise answer
 
     def _processing(self, order: Order) -> Order:
         """A bank has accepted the payment, and settles it within days: the order waits, and keeps its stock.
@@ -372,5 +372,6 @@ def wait_to_look(looks: int) -> float:
     return min(longest, FIRST_LOOK_S * 2.0 ** min(looks, 10)) * random.uniform(0.5, 1.0)  # noqa: S311 - not secret
 
 
-def _declined(decline: dict[str, Any]) -> PaymentDeclined:
+def declined(decline: dict[str, Any]) -> PaymentDeclined:
+    """The error for a provider's reason: its `detail`, `code` and `decline_code`."""
     return PaymentDeclined(decline["detail"], {name: decline.get(name) for name in ("code", "decline_code")})

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cart.deliveries.held_labels import RELEASE
 from cart.deliveries.outbox import CALL_OFF
-from cart.rules.order import Order
+from cart.rules.order import RELEASE, Order
 from cart.rules.payments import CANCELED, OPEN, PROCESSING, SUCCEEDED, Payment, Payments
 from cart.store.unit_of_work import CartStore
 from chassis.crash_points import crash_point

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from cart.deliveries.held_labels import VOID
 from cart.deliveries.outbox import Outbox
 from cart.deliveries.taxes import TAX_KINDS, owe_taxes
 from cart.payment.pay import OrderPayment
 from cart.reconcile.books import AuditBooks
-from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, LABEL, PAID, Order
+from cart.rules.order import CANCELED, CANCELING, CREATED, FULFILLED, LABEL, PAID, VOID, Order
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import SUCCEEDED
 from cart.rules.reconcile import (

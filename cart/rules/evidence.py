@@ -16,7 +16,8 @@ class Facts:
     Attributes:
         order: the order.
         tracking: ``{"carrier", "tracking_number", "tracking_history"}``, as shipping answers; None without a label.
-        mail, text: what the provider of the mail and of the text message answered; None while none was sent.
+        mail, text: what the provider of the last mail and of the last text message answered, and ``to``, who got it;
+            None while none was sent that arrived, as far as is known.
     """
 
     order: Order

@@ -49,6 +49,8 @@ PROCESSING = "processing"  # the bank has accepted it, and settles it within day
 # The work owed for a paid order.
 LABEL, EMAIL, SMS = "label", "email", "sms"
 MESSAGES = (EMAIL, SMS)
+# What releases its stock, and returns its label, once nothing is sent for it.
+RELEASE, VOID = "release", "void"
 
 # A calculated tax must be recorded before it expires; an order is paid only if that leaves so much time (seconds): a
 # bank debit may take 14 business days, and then the tax provider may be away.

@@ -21,6 +21,7 @@ CANCELED = "canceled"  # nothing is taken, and nothing ever will be
 
 REPLAYED = "replayed"  # a fact of an OutcomeUnknown
 CALLED_OFF = "called_off"  # a fact of a Refused
+USED_UP = "used_up"  # a fact of a Refused
 DISPUTED = "disputed"  # a fact of a Refused: nothing can be refunded of a charge that was charged back
 
 
@@ -115,6 +116,7 @@ class Payments(Protocol):
             return_url: where the shopper comes back from the bank's page; given only if there is one.
 
         Refused with the fact `CALLED_OFF`: the payment can no longer be confirmed, such as one canceled elsewhere.
+        Refused with the fact `USED_UP`: what the shopper has entered cannot be used again.
         """
 
     def find(self, payment_id: str) -> Payment:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cart.rules.order import CANCELED, CREATED, FULFILLED, LABEL, PAID, RETURNED, Order
+from cart.rules.order import CANCELED, CREATED, FULFILLED, LABEL, PAID, RETURNED, VOID, Order
 from cart.rules.reconcile import (
     AGAIN,
     COUNT,
@@ -22,8 +22,6 @@ from cart.rules.reconcile import (
 )
 from contracts.differences import Difference
 
-# The work owed once all of its money is refunded.
-VOID = "void"
 # Nothing will ever be shipped for such an order.
 OVER = (CANCELED, RETURNED)
 

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from cart.rules.attention import MESSAGE, WORDS
+from cart.rules.order import MESSAGES
 from cart.store.tables import DELIVERIES, Store, attention
 from chassis.db.engine import Database, once_more, plain
 from chassis.db.shared_tables import tasks
@@ -105,6 +106,19 @@ class Attention(Store):
             return [plain(row) for row in connection.execute(query).mappings()]
 
 
+def replayable() -> sa.ColumnElement[bool]:
+    """The condition that a delivery is still wanted: nobody has dismissed it, and no later message replaces it."""
+    later = tasks.alias()
+    same = (later.c.subject == tasks.c.subject, later.c.kind == tasks.c.kind, later.c.created > tasks.c.created)
+    replaced = sa.and_(tasks.c.kind.in_(MESSAGES), sa.exists().where(*same))
+    return sa.and_(~sa.exists().where(attention.c.about == tasks.c.key, _dismissed()), ~replaced)
+
+
+def _dismissed() -> sa.ColumnElement[bool]:
+    """The condition that an operator has dismissed a delivery since it was last owed."""
+    return sa.and_(attention.c.kind == tasks.c.kind, attention.c.ended >= tasks.c.created)
+
+
 def _entry(order_id: str | None, kind: str, about: str) -> tuple[sa.ColumnElement[bool], ...]:
     this = (attention.c.kind == kind, attention.c.about == about)
     return this if order_id is None else (attention.c.order_id == order_id, *this)
@@ -114,6 +128,5 @@ def _given_up() -> sa.ColumnElement[bool]:
     """The deliveries that were given up, and that nobody has dismissed since they were last owed; without those that
     have an open entry of their own."""
     own = sa.and_(attention.c.kind == MESSAGE, attention.c.ended.is_(None))
-    dismissed = sa.and_(attention.c.kind == tasks.c.kind, attention.c.ended >= tasks.c.created)
-    listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(dismissed, own))
+    listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(_dismissed(), own))
     return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~listed)

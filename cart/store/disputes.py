@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from cart.rules.attention import FRAUD_WARNING
 from cart.rules.dispute import Case
 from cart.store.tables import Store, disputes
 
@@ -25,9 +26,14 @@ class DisputeRows(Store):
         """Those of the cases that are recorded, by id."""
         return {case.id: case for case in self._read(disputes.c.id.in_(sorted(ids)))}
 
-    def open_payments(self) -> set[str]:
-        """The payments with a case that is not decided yet."""
-        return {case.payment for case in self._read(disputes.c.open)}
+    def open_payments(self, warned_since: float) -> set[str]:
+        """The payments with a dispute that is not decided yet, or with a fraud warning that is not over.
+
+        Args:
+            warned_since: older warnings (Unix seconds) are left out.
+        """
+        recent = sa.or_(disputes.c.kind != FRAUD_WARNING, disputes.c.created >= warned_since)
+        return {case.payment for case in self._read(disputes.c.open, recent)}
 
     def page(self, cursor: str | None, since: float, until: float, limit: int) -> tuple[list[Case], str | None]:
         """A page of the cases that were made between two moments (Unix seconds), by id, and the next one's cursor."""

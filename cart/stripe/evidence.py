@@ -80,10 +80,10 @@ def _account(facts: Facts) -> Iterator[str]:
     for line in order.all_lines:
         yield f"- {one_line(line.description or line.kind)}: {amount_for_people(line.amount, line.currency)}"
     if facts.mail is not None:
-        sent = f"A mail with the receipt was sent to {order.customer.email}"
+        sent = f"A mail with the receipt was sent to {facts.mail.get('to')}"
         yield f"{sent} (message {facts.mail.get('message_id')})."
     if facts.text is not None and facts.text.get("sid"):
-        yield f"A text message was sent to {order.customer.phone} (message {facts.text['sid']})."
+        yield f"A text message was sent to {facts.text.get('to')} (message {facts.text['sid']})."
     for each in reversed(order.returns):
         refunded = amount_for_people(each.amount, order.currency)
         yield f"{refunded} was refunded on {_moment(each.created)} ({each.refund})."

@@ -15,6 +15,7 @@ from cart.rules.payments import (
     PROCESSING,
     REPLAYED,
     SUCCEEDED,
+    USED_UP,
     OrderRefund,
     Payment,
 )
@@ -300,6 +301,8 @@ def _failure(error: stripe.StripeError) -> ShopError:
         facts = {"code": error.code, "param": error.param}
         if error.code == UNEXPECTED_STATE:
             facts[CALLED_OFF] = True
+        if error.param == "confirmation_token":  # used, or older than twelve hours
+            facts[USED_UP] = True
         if error.code == CHARGE_DISPUTED:
             facts[DISPUTED] = True
         return Refused(error.user_message or "Stripe refuses the payment.", facts)

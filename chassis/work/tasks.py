@@ -201,11 +201,19 @@ class Tasks:
         return task
 
     def again(
-        self, key: str | None = None, kind: str | None = None, details: dict[str, Any] | None = None
+        self,
+        key: str | None = None,
+        kind: str | None = None,
+        details: dict[str, Any] | None = None,
+        only: Collection[sa.ColumnElement[bool]] = (),
     ) -> list[str]:
         """Make tasks that were given up wait again: one, all of a kind, or all, with other details if they are given;
-        returns their keys."""
-        failed = self._which(key=key, kind=kind, state=FAILED)
+        returns their keys.
+
+        Args:
+            only: further conditions on the table ``tasks``.
+        """
+        failed = [*self._which(key=key, kind=kind, state=FAILED), *only]
         with self.database.write() as connection:
             query = sa.select(tasks.c.key).where(*failed).order_by(tasks.c.created).with_for_update()
             keys = list(connection.execute(query).scalars())

@@ -249,8 +249,6 @@ def _retrieve_public(desk: Desk, asked: Parameters, intent: str) -> Parameters:
     """
     if "client_secret" not in asked:
         raise invalid("Missing required param: client_secret.", "client_secret", "parameter_missing")
-    if "expand" in asked:
-        raise invalid("This property cannot be expanded with a publishable key (expand).", "expand")
     body = stored_intent(desk, intent)
     if not secrets.compare_digest(body["client_secret"].encode(), asked["client_secret"].encode()):
         raise invalid(

@@ -198,6 +198,21 @@ def test_shopper_who_turns_back_from_the_bank_goes_on(shopper: Shopper) -> None:
     _confirmed(shopper, order)
 
 
+@pytest.mark.usefixtures("by_redirect")
+def test_refusal_that_the_page_has_not_seen_is_learned(shopper: Shopper) -> None:
+    order = _opened(shopper, ASKED)
+    _pay(shopper)
+    expect(shopper.heading("Confirm a payment")).to_be_visible()
+    refusal = requests.post(shopper.page.url, json={"result": "fail"}, timeout=REQUEST_TIMEOUT_S)
+    refusal.raise_for_status()
+    shopper.page.go_back()
+    shopper.press("Go on with the payment")
+    expect(shopper.alert()).to_contain_text("Nothing was charged.")
+    _enter_card(shopper, GOOD)
+    _pay(shopper)
+    _confirmed(shopper, order)
+
+
 def test_bank_debit_is_shown_as_processing(shopper: Shopper) -> None:
     order = shopper.reach_payment(shopper.product())
     fields = _fields(shopper)

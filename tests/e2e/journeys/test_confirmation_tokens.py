@@ -69,6 +69,18 @@ def test_without_return_url_the_script_asks_the_bank(shop: Storefront) -> None:
     assert pay(shopper, order, token(shop, "pm_card_visa")).json()["status"] == "paid"
 
 
+def test_token_that_the_bank_refused_is_declined(shop: Storefront) -> None:
+    shopper, order = ordered(shop)
+    card = token(shop, "pm_card_authenticationRequired")
+    payment = pay(shopper, order, card).json()["client_secret"].split("_secret_")[0]
+    bank = f"{shop.sandbox_url}/sandbox/3ds/{payment}"
+    requests.post(bank, json={"result": "fail"}, timeout=REQUEST_TIMEOUT_S).raise_for_status()
+    again = pay(shopper, order, card)
+    assert (again.status_code, again.json()["type"]) == (402, "urn:shop:problem:payment-declined")
+    assert "used" not in again.json()["detail"]
+    assert pay(shopper, order, token(shop, "pm_card_visa")).json()["status"] == "paid"
+
+
 @pytest.mark.parametrize("url", ["https://evil.example/", "javascript:alert(1)", "http://shop@evil.example/"])
 def test_bank_cannot_send_the_shopper_elsewhere(shop: Storefront, url: str) -> None:
     shopper, order = ordered(shop)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from cart.deliveries.messages import Again
 from cart.rules.attention import DISPUTE
-from cart.store.attention import NOTICE
-from chassis.work.tasks import WAITING
+from cart.store.attention import NOTICE, replayable
+from chassis.work.tasks import FAILED, WAITING
 from contracts.errors import Refused, Unavailable
 from tests.integration.cart.till import OPERATOR, Shop
 
@@ -81,6 +82,21 @@ def test_given_up_delivery_is_listed_until_dismissed(shop: Shop) -> None:
     assert not attention.dismiss("or_1", "label", "or_1:label")
     assert attention.dismiss("or_1", DISPUTE, "du_1")
     assert listed(shop) == []
+
+
+def test_replaying_all_leaves_out_what_nobody_wants(shop: Shop) -> None:
+    shop.pay()
+    shop.carrier.failing = shop.postman.failing = Refused("no", {"permanent": True})
+    shop.deliver()
+    shop.deliver()
+    keys = ["or_1:email", "or_1:label", "or_1:sms"]
+    assert sorted(row["key"] for row in shop.store.deliveries.rows(state=FAILED)) == keys
+    shop.now += 1
+    again = Again(shop.store).owe("or_1", "email", "new@example.com", None)
+    assert shop.store.attention.dismiss("or_1", "label", "or_1:label")
+    assert shop.store.deliveries.again(only=[replayable()]) == ["or_1:sms"]
+    shop.deliver()
+    assert sorted(shop.store.deliveries.again(kind="email", only=[replayable()])) == [again]
 
 
 def test_delivery_that_is_given_up_again_is_listed_again(shop: Shop) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cart.deliveries.held_labels import RELEASE, VOID
+from cart.deliveries.messages import Again
 from cart.disputes.evidence import DisputeEvidence
-from cart.disputes.watch import DisputeWatch
+from cart.disputes.watch import WARNING_S, DisputeWatch
 from cart.rules.attention import DISPUTE, FRAUD_WARNING
 from cart.rules.dispute import ACTIONABLE, OVER, Case
-from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RETURNED
+from cart.rules.evidence import Facts
+from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RELEASE, RETURNED, VOID
 from cart.rules.payments import DISPUTED
 from cart.rules.public_order import render
 from cart.store.tables import orders
@@ -166,6 +167,16 @@ def test_payment_that_is_disputed_at_once_is_looked_at_first(shop: Shop) -> None
     shop.deliver()
     assert (shop.carrier.bought, label(shop)["state"]) == ({}, ON_HOLD)
     assert shop.order.dispute == CHARGEBACK.shown()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_label_is_not_bought_once_the_look_finds_a_loss(shop: Shop, held: bool) -> None:
+    shop.outbox._holds_label = held
+    shop.bank.disputes = True
+    shop.provider.set(replace(CHARGEBACK, status="lost"))
+    shop.pay()
+    shop.deliver()
+    assert (shop.order.status, shop.carrier.bought) == (RETURNED, {})
 
 
 def test_other_payments_are_not_asked_about_before_the_label(shop: Shop) -> None:
@@ -444,6 +455,21 @@ def test_end_of_an_old_dispute_is_found_within_the_hour(shop: Shop) -> None:
     assert shop.order.dispute.status == "won"
 
 
+def test_old_warning_is_not_asked_for_for_ever(shop: Shop) -> None:
+    old = replace(CHARGEBACK, created=int(shop.now) - int(WARNING_S) - 60)
+    disputed(shop, old, replace(WARNING, created=int(shop.now)))
+    watch(shop).follow()
+    shop.provider.asked.clear()
+    shop.now += WARNING_S + 1
+    watch(shop).follow()
+    assert shop.provider.asked == ["pi_1"], "of the dispute, which may last for longer"
+    report(shop, replace(WARNING, created=int(shop.now - WARNING_S - 1)))
+    shop.provider.asked.clear()
+    shop.now += UNSETTLED_INTERVAL_S
+    watch(shop).follow()
+    assert shop.provider.asked == []
+
+
 def test_evidence_is_collected_and_nothing_is_sent(shop: Shop) -> None:
     disputed(shop, CHARGEBACK)
     evidence = DisputeEvidence(shop.store, shop.provider, shop.carrier)
@@ -452,6 +478,33 @@ def test_evidence_is_collected_and_nothing_is_sent(shop: Shop) -> None:
     [found] = evidence.collect("or_1")
     assert (found["id"], found["status"], found["submit"]) == ("du_1", "needs_response", "send du_1")
     assert found["evidence"] == {"customer_name": shop.order.customer.name}
+
+
+def facts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Facts:
+    """What the provider gets to make evidence of."""
+    given: list[Facts] = []
+    respond = shop.provider.response
+    monkeypatch.setattr(shop.provider, "response", lambda case, facts: given.append(facts) or respond(case, facts))
+    DisputeEvidence(shop.store, shop.provider, shop.carrier).collect("or_1")
+    return given[0]
+
+
+def test_evidence_names_the_last_messages_that_arrived(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    disputed(shop, CHARGEBACK)
+    assert (facts(shop, monkeypatch).mail or {})["to"] == "shopper@example.com"
+    again = Again(shop.store)
+    keys = []
+    for to in ("work@example.com", "bounces@example.com"):
+        shop.now += 1
+        keys.append(again.owe("or_1", "email", to, None))
+        shop.deliver()
+    shop.store.messages.record(keys[1], "bounced", "no such mailbox", shop.now)
+    found = facts(shop, monkeypatch)
+    assert found.mail == {"status code": "202", "message_id": "m2", "to": "work@example.com"}
+    assert (found.text or {})["to"] == "+15005550010"
+    for key in ("or_1:email", keys[0]):
+        shop.store.messages.record(key, "failed", None, shop.now)
+    assert facts(shop, monkeypatch).mail is None
 
 
 def test_evidence_of_an_undisputed_order_is_not_found(shop: Shop) -> None:

@@ -41,6 +41,23 @@ def test_payment_of_the_same_kind_is_used_again(shop: Shop) -> None:
     assert shop.bank.states == [SUCCEEDED]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "said"),
+    [("decline", "Declined."), (None, "The payment was not made. Enter your card or bank account again.")],
+)
+def test_token_that_was_used_is_answered_as_declined(shop: Shop, earlier: str | None, said: str) -> None:
+    if earlier is not None:
+        with pytest.raises(PaymentDeclined):
+            pay(shop, BACK, earlier)
+    with pytest.raises(PaymentDeclined, match=said):
+        pay(shop, BACK, "used")
+    assert (shop.order.status, shop.bank.states) == (CREATED, [CANCELED])
+    assert shop.order.failure is not None
+    assert shop.order.failure["detail"] == said
+    pay(shop, BACK)
+    assert shop.bank.states == [CANCELED, SUCCEEDED]
+
+
 def test_lost_payment_with_redirects_is_called_off(shop: Shop) -> None:
     shop.bank.opening = ["lose"]
     with pytest.raises(OutcomeUnknown):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cart.deliveries.held_labels import RELEASE
 from cart.deliveries.outbox import Outbox
 from cart.disputes.record import DisputeRecords
 from cart.payment.cancel import Cancellation
 from cart.payment.pay import OrderPayment
 from cart.payment.settlement import Settlement
 from cart.refunds.refund import Refunds
-from cart.rules.order import Order
+from cart.rules.order import RELEASE, Order
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import Database
 from chassis.db.heartbeat import GONE_AFTER_S, Heartbeat

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import requests
+import stripe
 
-from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED
+from cart.rules.payments import ACTION, CALLED_OFF, CANCELED, OPEN, REPLAYED, SUCCEEDED, USED_UP
 from cart.stripe.payments import StripePayments
 from chassis.settings import SANDBOX_KEYS, Provider, Settings
 from contracts.errors import OutcomeUnknown, PaymentDeclined, ProviderFailure, Refused
@@ -98,6 +99,17 @@ def test_bank_challenge_decides_the_payment(
     assert payment.action["next_action"]["type"]
     requests.post(f"{providers.url}/sandbox/3ds/{payment_id}", json={"result": result}, timeout=30).raise_for_status()
     assert payments.find(payment_id).state == state
+
+
+def test_token_that_was_used_is_refused_as_such(payments: StripePayments, providers: RunningSandbox) -> None:
+    sdk = stripe.StripeClient(SANDBOX_KEYS["stripe"], base_addresses={"api": f"{providers.url}/stripe"})
+    token = sdk.v1.test_helpers.confirmation_tokens.create({"payment_method": "pm_card_visa"}).id
+    assert payments.confirm(opened(payments)[1], token, key()).state == SUCCEEDED
+    order_id, payment_id = opened(payments)
+    with pytest.raises(Refused) as caught:
+        payments.confirm(payment_id, token, key())
+    assert caught.value.facts[USED_UP] is True
+    assert charges(providers, order_id) == []
 
 
 def test_canceled_payment_cannot_be_confirmed(payments: StripePayments, providers: RunningSandbox) -> None:

@@ -13,7 +13,7 @@ from bench.conformance.exchanges import Exchange, Record, Webhook, flat
 from bench.conformance.openapi import Description
 from bench.conformance.shippo_models import wrong
 from bench.conformance.stripe_fixtures import check as check_fixtures
-from bench.conformance.stripe_types import Body, type_of
+from bench.conformance.stripe_types import Body, bodies, type_of
 from bench.live.differences import differences
 from bench.live.keys import accesses
 from launcher.problem import Problem
@@ -48,6 +48,13 @@ def test_form_of_nested_parameters_has_brackets() -> None:
 def test_types_of_stripe_objects_are_named() -> None:
     names = [type_of("payment_intent"), type_of("tax.calculation"), type_of("product", deleted=True)]
     assert names == ["PaymentIntent", "Tax.Calculation", "DeletedProduct"]
+
+
+def test_partial_answer_has_a_partial_type_and_no_fixture() -> None:
+    answer = Exchange("stripe", "", "GET", "/v1/payment_intents/pi_1", 200, {}, '{"object": "payment_intent"}', True)
+    [body] = bodies([answer], [])
+    assert body.type == "Partial<Stripe.PaymentIntent>"
+    assert check_fixtures({"payment_intent": {"id": "pi_1"}}, [body]) == (0, [])
 
 
 PARCEL = {

@@ -15,6 +15,7 @@ from cart.rules.payments import (
     PROCESSING,
     REPLAYED,
     SUCCEEDED,
+    USED_UP,
     OrderRefund,
     Payment,
 )
@@ -118,6 +119,8 @@ class Bank:
             raise OutcomeUnknown("no answer")
         if mood == "full":
             raise Unavailable("too many requests")
+        if mood == "used":
+            raise Refused("It has been used.", {USED_UP: True})
         if mood == "decline":
             payment["decline"] = {"detail": "Declined.", "code": "card_declined", "decline_code": "generic_decline"}
             self.answers[key] = PaymentDeclined("Declined.", {"code": "card_declined"})
@@ -336,7 +339,7 @@ class Postman:
         if self.failing is not None:
             raise self.failing
         self.mails[key] = (order, label)
-        return {"status code": "202", "message_id": "m1"}
+        return {"status code": "202", "message_id": f"m{len(self.mails)}"}
 
     def send_email(
         self, to: str, subject: str, content: str, sender: str | None, key: str, receipt: bool = False

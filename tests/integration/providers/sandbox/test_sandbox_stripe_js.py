@@ -28,9 +28,13 @@ let elements, element, presses = 0;
 addEventListener("DOMContentLoaded", () => {
   elements = stripe.elements({ mode: "payment", amount: 446, currency: "usd" });
   element = elements.create("payment");
-  for (const name of ["ready", "change", "loaderror"]) element.on(name, (event) => happened.push([name, event]));
+  for (const name of ["ready", "change", "loaderror"]) element.on(name, (event) => {
+    happened.push([name, event]);
+    document.body.dataset.happened = name;
+  });
   element.mount("#payment");
-  document.forms[0].addEventListener("submit", (event) => { event.preventDefault(); presses++; });
+  document.forms[0].addEventListener("submit", (event) => { event.preventDefault();
+    document.body.dataset.presses = ++presses; });
 });
 async function collect(params) {
   const { error } = await elements.submit();
@@ -81,8 +85,11 @@ def asked(sdks: Sdks, tab: Tab, fields: FrameLocator, number: str, **params: Any
 
 def begin_action(tab: Tab, intent: stripe.PaymentIntent) -> None:
     tab.run(
-        """(clientSecret) => { window.outcome = stripe.handleNextAction({ clientSecret }).then(
-        (result) => (window.result = result), (error) => (window.result = { thrown: error.name })); }""",
+        """(clientSecret) => {
+        const late = new Promise((resolve) => setTimeout(resolve, 30000, "no outcome"));
+        const action = stripe.handleNextAction({ clientSecret }).catch((error) => ({ thrown: error.name }));
+        window.outcome = Promise.race([action, late]);
+        }""",
         intent.client_secret,
     )
 
@@ -173,7 +180,7 @@ def test_element_works_with_the_keyboard_alone(tab: Tab, fields: FrameLocator) -
         tab.page.keyboard.press("Tab")
         tab.page.keyboard.type(text)
     tab.page.keyboard.press("Enter")
-    tab.page.wait_for_function("presses === 1")
+    expect(tab.page.locator("body")).to_have_attribute("data-presses", "1")
     assert collect(tab)["confirmationToken"]["payment_method_preview"]["card"]["last4"] == "4242"
 
 
@@ -191,7 +198,7 @@ def test_element_says_that_it_cannot_be_loaded(tab: Tab, shop: str) -> None:
     tab.page.route("**/sandbox/js/frame.html", lambda route: route.abort())
     tab.page.goto(shop)
     tab.page.clock.fast_forward(20_000)
-    tab.page.wait_for_function("happened.length === 1")
+    expect(tab.page.locator("body")).to_have_attribute("data-happened", "loaderror")
     assert tab.run("happened[0][0] + happened[0][1].error.type") == "loaderrorapi_connection_error"
 
 
