@@ -87,19 +87,30 @@ def may_change(environ: Mapping[str, Any], settings: Settings) -> bool:
 def may_return(url: str, settings: Settings) -> bool:
     """Whether a bank may send a shopper to a URL: it is a page of the shop's, or of an origin that may call the API.
 
-    Over http only on this machine, and only while Stripe is the sandbox: the URL then has what identifies a payment.
+    Over http only while no money moves, because the URL then has what identifies a payment: on this machine, and with
+    the sandbox also on the shop's own. With Stripe's test mode, any page on this machine is the developer's.
 
     Args:
         url: beginning with http:// or https://, without user or password.
     """
-    found = _ORIGIN.match(url)
-    origin = found[0].lower() if found else ""
+    origin, own = _origin(url), _origin(settings.public_url)
     is_here = _LOCALHOST.fullmatch(origin) is not None
-    if not origin.startswith("https:") and (settings.stripe.live or not is_here):
-        return False
-    own = _ORIGIN.match(settings.public_url.lower())
-    listed = origin in settings.cors_origins or (own is not None and own[0] == origin)
-    return listed or (settings.cors_localhost and is_here)
+    is_test = settings.stripe.live and settings.stripe_publishable_key.startswith("pk_test_")
+    if not origin.startswith("https:"):
+        if settings.stripe.live and not is_test:
+            return False
+        if not is_here and (is_test or origin != own):
+            return False
+    listed = origin != "" and (origin in settings.cors_origins or origin == own)
+    return listed or (is_here and (settings.cors_localhost or is_test))
+
+
+def _origin(url: str) -> str:
+    """The origin of a URL as browsers write it, without the scheme's own port; "" when it has none."""
+    found = _ORIGIN.match(url.lower())
+    if found is None:
+        return ""
+    return found[0].removesuffix(":443" if found[0].startswith("https:") else ":80")
 
 
 def _may_call(environ: Mapping[str, Any], settings: Settings) -> bool:

@@ -15,6 +15,9 @@ SHOP = "https://shop.example"
 HERE = "http://localhost:3000"
 SETTINGS = replace(Settings.load(ROOT / "config.yml"), cors_origins=frozenset({SHOP}), cors_localhost=False)
 SANDBOX = replace(SETTINGS, cors_origins=frozenset(), cors_localhost=True)
+TEST_MODE = replace(
+    SETTINGS, cors_origins=frozenset(), stripe=replace(SETTINGS.stripe, live=True), stripe_publishable_key="pk_test_1"
+)
 CLOSED = replace(SANDBOX, cors_localhost=False)
 
 
@@ -88,6 +91,10 @@ def test_only_a_preflight_of_an_admitted_page_is_one() -> None:
         (f"{HERE}/back", SANDBOX),
         ("https://localhost/back", SANDBOX),
         ("https://own.example/back", replace(CLOSED, public_url="https://own.example")),
+        ("https://own.example/back", replace(CLOSED, public_url="https://own.example:443")),
+        ("http://192.168.1.5:8000/back", replace(SANDBOX, public_url="http://192.168.1.5:8000")),
+        ("http://localhost:8000/order/or_1", TEST_MODE),
+        ("http://127.0.0.1:8000/order/or_1", TEST_MODE),
     ],
 )
 def test_bank_may_send_the_shopper_back_to_the_shop(url: str, settings: Settings) -> None:
@@ -105,6 +112,13 @@ def test_bank_may_not_send_the_shopper_elsewhere(url: str) -> None:
     assert not cors.may_return(url, SETTINGS)
 
 
-def test_return_over_http_needs_the_sandbox() -> None:
-    live = replace(SANDBOX, stripe=replace(SANDBOX.stripe, live=True))
+@pytest.mark.parametrize("key", ["", "pk_live_1"])
+def test_return_over_http_needs_the_sandbox_or_test_mode(key: str) -> None:
+    live = replace(TEST_MODE, stripe_publishable_key=key)
     assert not cors.may_return("http://127.0.0.1:8000/", live)
+
+
+def test_return_over_http_in_test_mode_stays_on_this_machine() -> None:
+    elsewhere = replace(TEST_MODE, public_url="http://192.168.1.5:8000")
+    assert not cors.may_return("http://192.168.1.5:8000/", elsewhere)
+    assert not cors.may_return("https://evil.example/", elsewhere)
