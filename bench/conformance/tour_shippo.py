@@ -96,7 +96,8 @@ def _shipments(shippo: Caller, trip: Trip) -> None:
     shippo.ask("GET", f"/shipments/{home['object_id']}/rates")
     shippo.ask("GET", f"/shipments/{home['object_id']}/rates/EUR")
     shippo.ask("GET", f"/rates/{home['rates'][0]['object_id']}")
-    shippo.ask("GET", f"/shipments/{later}")
+    # Its rates come later: the answer before that depends on the pace of the tour.
+    shippo.ask_until(f"/shipments/{later}", lambda body: body["status"] != "QUEUED")
     trip.refused(shippo.ask("POST", "/shipments", body={"address_from": FROM}))
     trip.refused(shippo.ask("GET", "/shipments/none"))
     trip.refused(shippo.ask("GET", f"/shipments/{home['object_id']}/rates/XYZ"))

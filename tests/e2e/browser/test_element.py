@@ -199,6 +199,21 @@ def test_shopper_who_turns_back_from_the_bank_goes_on(shopper: Shopper) -> None:
 
 
 @pytest.mark.usefixtures("by_redirect")
+def test_shop_that_has_not_heard_from_the_bank_is_asked(shopper: Shopper) -> None:
+    order = _opened(shopper, ASKED)
+    with shopper.page.expect_request(PAID) as first:
+        _pay(shopper)
+    expect(shopper.heading("Confirm a payment")).to_be_visible()
+    # The order's page, the payment page, and the look before a payment see the order as it was.
+    unpaid = {**order, "payment": {"status": "requires_action", "failure": None}}
+    shopper.page.route(f"**/api/orders/{order['id']}/", lambda route: route.fulfill(json=unpaid), times=3)
+    with shopper.page.expect_request(PAID) as second:
+        shopper.page.get_by_role("button", name="Yes, confirm").click()
+    _confirmed(shopper, order)
+    assert _card(first.value) == _card(second.value)
+
+
+@pytest.mark.usefixtures("by_redirect")
 def test_refusal_that_the_page_has_not_seen_is_learned(shopper: Shopper) -> None:
     order = _opened(shopper, ASKED)
     _pay(shopper)

@@ -190,6 +190,14 @@ def test_each_of_two_parcels_has_its_label_and_number(depot: Depot) -> None:
     assert [each["object_id"] for each in listed] == [paid["upstream_id"]]
 
 
+def test_order_of_more_than_100_parcels_is_refused(depot: Depot) -> None:
+    shopper = depot.front.shopper()
+    assert shopper.buy(depot.front.product(**HEAVY, inventory={"type": "finite", "quantity": 101})["id"], 101).ok
+    refused = shopper.checkout()
+    assert refused.status_code == 422
+    assert "more than 100 parcels" in refused.json()["detail"]
+
+
 def test_page_and_mail_show_both_tracking_numbers(depot: Depot) -> None:
     shopper, order = two_parcels(depot)
     paid = shopper.pay(order).json()
