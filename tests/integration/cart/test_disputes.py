@@ -354,6 +354,27 @@ def test_dispute_lost_in_part_after_the_label_needs_nobody(shop: Shop) -> None:
     assert (shop.order.status, shop.order.amount_returned, listed(shop)) == (PAID, 166, [])
 
 
+def test_dismissed_dispute_lost_in_part_is_not_listed_again(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    disputed(shop, replace(CHARGEBACK, amount=166))
+    assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
+    report(shop, replace(CHARGEBACK, amount=166, status="lost"))
+    assert (listed(shop), label(shop)["state"]) == ([], WAITING)
+
+
+def test_label_of_a_refunded_order_is_not_held(shop: Shop) -> None:
+    shop.carrier.failing = Unavailable("no answer")
+    shop.pay()
+    shop.deliver()
+    report(shop, INQUIRY)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.carrier.failing = None
+    for _ in range(3):
+        shop.now += 60
+        shop.deliver()
+    assert (label(shop)["state"], shop.carrier.voided) == ("done", [("shp", "or_1:void")])
+
+
 def test_lost_amount_survives_the_orders_other_changes(shop: Shop) -> None:
     disputed(shop, replace(CHARGEBACK, amount=166, status="lost"))
     shop.refunds.refund("or_1", 100, "k1")
