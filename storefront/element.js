@@ -25,13 +25,13 @@ function admitScripts() {
   });
 }
 
-/** Load the script once; after a failure, the next call tries again. */
+/** Load the script, which may still arrive after a call that gave up. After a failure, the next call tries again. */
 function load() {
   loading ??= inject().catch((error) => {
     loading = null;
     throw error;
   });
-  return loading;
+  return within(LOAD_TIMEOUT_MS, loading);
 }
 
 async function inject() {
@@ -44,7 +44,7 @@ async function inject() {
   script.src = SCRIPT_URL;
   document.head.append(script);
   try {
-    await within(LOAD_TIMEOUT_MS, loaded);
+    await loaded;
     if (typeof globalThis.Stripe !== "function") throw unreachable();
   } catch (error) {
     script.remove();
@@ -56,7 +56,7 @@ const unreachable = () =>
   new Problem({
     status: 503,
     title: "The payment form could not be loaded",
-    detail: "The payment form could not be loaded. Check your connection, or a blocker of scripts, and try again.",
+    detail: "The payment form could not be loaded. Check your connection and blockers of scripts, and try again, or reload the page.",
   });
 
 /** The outcome of `promise`, or a Problem after `ms`. */
@@ -107,9 +107,12 @@ const problemOf = ({ type, message }, status = type === "validation_error" ? 400
 export async function paymentElement(node, key, { amount, currency, email, shipping }) {
   const stripe = await stripeOf(key);
   const elements = stripe.elements({ mode: "payment", amount, currency, locale: LOCALE, appearance: appearance() });
+  // Stripe.js takes no null.
+  const given = (value) => value ?? undefined;
   const { country, postal_code } = shipping.address ?? {};
+  const address = { country: given(country), postal_code: given(postal_code) };
   const element = elements.create("payment", {
-    defaultValues: { billingDetails: { name: shipping.name, email, address: { country, postal_code } } },
+    defaultValues: { billingDetails: { name: given(shipping.name), email: given(email), address } },
   });
   const ready = new Promise((resolve, reject) => {
     element.on("ready", resolve);
@@ -153,14 +156,19 @@ export async function paymentElement(node, key, { amount, currency, email, shipp
  *
  * @param {string} key The publishable key.
  * @param {string} clientSecret
- * @returns {Promise<Problem | null>} The bank's refusal. null: ask the shop what became of the payment.
+ * @returns {Promise<{isPaid: boolean, refusal: Problem | null}>} Neither, if the bank has not answered.
  */
 export async function askBank(key, clientSecret) {
   const stripe = await stripeOf(key);
   // It throws if there is nothing to confirm any more.
-  const { error } = await stripe.handleNextAction({ clientSecret }).catch(() => ({}));
-  const isRefusal =
-    error?.code === "payment_intent_authentication_failure" ||
-    ["requires_payment_method", "canceled"].includes(error?.payment_intent?.status);
-  return isRefusal ? problemOf(error, 402) : null;
+  const { paymentIntent, error } = await stripe
+    .handleNextAction({ clientSecret })
+    .catch(() => stripe.retrievePaymentIntent(clientSecret));
+  const status = (paymentIntent ?? error?.payment_intent)?.status;
+  const isRefused =
+    error?.code === "payment_intent_authentication_failure" || ["requires_payment_method", "canceled"].includes(status);
+  return {
+    isPaid: ["succeeded", "processing", "requires_capture"].includes(status),
+    refusal: isRefused ? problemOf(error ?? paymentIntent.last_payment_error ?? {}, 402) : null,
+  };
 }

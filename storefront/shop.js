@@ -175,6 +175,19 @@ export const isSettling = ({ status, payment }) => status === "created" && payme
 /** Whether an order can be paid. */
 export const isOpen = (order) => order.status === "created" && !isSettling(order);
 
+/** Stripe accepts a ConfirmationToken for twelve hours (ms). */
+const TOKEN_AGE_MS = 11 * 3600 * 1000;
+
+/** Keep the token of a payment until the shop has given a definite answer. */
+export const keepAttempt = (id, token) => store(`attempt ${id}`, { token, at: Date.now() });
+/** The token of a payment whose outcome is not known, or null. */
+export function attemptOf(id) {
+  const kept = stored(`attempt ${id}`);
+  return kept && Date.now() - kept.at < TOKEN_AGE_MS ? kept.token : null;
+}
+/** Forget a token that can be used no more; another one, such as another tab's, stays. */
+export const forgetAttempt = (id, token) => stored(`attempt ${id}`)?.token === token && store(`attempt ${id}`, null);
+
 /** The address that thanks for an order, or says that its bank settles the payment later. */
 export const thanks = (order) => `/order/${order.id}${isSettling(order) ? "" : "?thanks"}`;
 

@@ -41,9 +41,16 @@ const UNPAID_TITLES = {
 const PAY = { requires_action: "Go on with the payment", failed: "Pay again" };
 
 export default async function orderPage({ id, query, signal, announce }) {
-  let order = await shop.order(id, signal);
-  // A bank has sent the shopper back, and Stripe has appended what it knows; the address is better without it.
+  // A bank has sent the shopper back, and Stripe has appended what it knows. The payment's secret must not stay there.
   const returned = query.get("redirect_status");
+  if (returned) history.replaceState(history.state, "", location.pathname);
+  let order;
+  try {
+    order = await shop.order(id, signal);
+  } catch (error) {
+    if (returned && error.status === 404) return elsewhere(returned);
+    throw error;
+  }
   if (returned && shop.isOpen(order))
     return { go: `/checkout/${id}/payment?${new URLSearchParams({ returned })}` };
   if (returned) return { go: shop.thanks(order) };
@@ -154,6 +161,24 @@ export default async function orderPage({ id, query, signal, announce }) {
   return { title: "Your order", content, leave: () => clearTimeout(timer) };
 }
 
+/** What a shopper sees whose bank leads to another browser than the one with the order. */
+const elsewhere = (status) => ({
+  title: "Your payment",
+  content: h(
+    "div.narrow.message-page",
+    null,
+    icon("M3 9.5 12 4l9 5.5", "M5 10v8", "M10 10v8", "M14 10v8", "M19 10v8", "M3 20h18"),
+    h("h1", null, status === "failed" ? "Your payment was not made" : "Your payment goes on"),
+    h(
+      "p",
+      null,
+      status === "failed"
+        ? "Go back to the browser in which you ordered, and pay again there."
+        : "You ordered in another browser, and need not go back to it. Our mail about the order has a link to its page.",
+    ),
+    h("p.actions", null, h("a.button.quiet", { href: "/" }, "Go to the shop")),
+  ),
+});
 const isPaid = (order) => ["paid", "fulfilled"].includes(order.status);
 // A cart service of the previous release shows no payment.
 const paymentOf = (order) => order.payment ?? { status: "unpaid", failure: null };

@@ -20,8 +20,12 @@ const POLL_MS = 2500;
 // Somebody is paying this order right now, for example another tab: how often that is waited for.
 const WAITS = 3;
 const NOT_CHARGED = "Nothing was charged. Choose another card, and pay again.";
-// Stripe accepts a ConfirmationToken for twelve hours.
-const TOKEN_AGE_MS = 11 * 3600 * 1000;
+const UNCONFIRMED = "Your bank has not confirmed the payment.";
+// A longer wait for another request is left to the shopper.
+const LONGEST_WAIT_S = 10;
+
+/** Whether a bank may have yet to answer about the order. A cart service of the previous release shows no payment. */
+const isWaiting = ({ payment }) => !payment || ["requires_action", "processing"].includes(payment.status);
 
 export default async function payment({ id, query, signal, go, announce, refreshCart }) {
   let order = await shop.order(id, signal);
@@ -70,6 +74,7 @@ export default async function payment({ id, query, signal, go, announce, refresh
         fill(fields, h("fieldset.options", null, h("legend", null, "Test card"), CARDS.map(option)));
       },
       check: () => {},
+      sending: () => {},
       token() {
         const card = new FormData(form).get("card");
         shop.store(`card ${id}`, card);
@@ -122,18 +127,17 @@ export default async function payment({ id, query, signal, go, announce, refresh
         else setTimeout(() => !signal.aborted && open());
       },
       check: async () => (await ready()).check(),
-      async token() {
-        const token = await shown.token(returnUrl);
-        shop.store(`attempt ${id}`, { token, at: Date.now() });
-        return token;
-      },
+      token: () => shown.token(returnUrl),
+      // From here on its outcome may be unknown: a repetition must send the same.
+      sending: (token) => shop.keepAttempt(id, token),
       async askBank({ client_secret }, token) {
         announce("Your bank wants you to confirm the payment.");
         key ??= (await shop.paymentOptions(signal)).publishable_key;
-        const refusal = await askBankByScript(key, client_secret);
+        const { isPaid, refusal } = await askBankByScript(key, client_secret);
         if (signal.aborted) return;
-        if (refusal) await refused(refusal);
-        else await pay({ token, asked: true });
+        if (isPaid) await pay({ token, asked: true });
+        else if (refusal) await refused(refusal, token);
+        else goOn(UNCONFIRMED, token);
       },
       leave: () => shown?.destroy(),
     };
@@ -158,22 +162,29 @@ export default async function payment({ id, query, signal, go, announce, refresh
     clear(outcome, submit);
     announce("Paying …");
     let card = token;
+    let isSent = false;
     try {
-      if (card === null && !isFree()) await way.check();
+      if (card === null && !isFree()) {
+        await way.check();
+        card = await way.token();
+      }
+      // Read last: the shopper must have seen the total that is charged.
       const now = await shop.order(id, signal);
       if (!shop.isOpen(now)) await paid(now);
       else if (now.amount !== order.amount) changed(now);
       else {
-        if (!isFree()) card ??= await way.token();
+        if (card !== null) way.sending(card);
+        isSent = true;
         await paid(await shop.pay(id, card, isFree() ? undefined : returnUrl));
       }
     } catch (error) {
       if (signal.aborted) return;
-      const isBusy = error.status === 409 && error.retryAfter;
+      const isBusy = isSent && error.status === 409 && error.retryAfter && error.retryAfter <= LONGEST_WAIT_S;
       if (isBusy && waits > 0) {
         await new Promise((resolve) => setTimeout(resolve, error.retryAfter * 1000));
         await pay({ token: card, waits: waits - 1, asked });
-      } else await refused(error, card, asked);
+      } else if (isSent) await answered(error, card, token === null, asked);
+      else fill(outcome, problemBox(error, { again: () => busy(submit, () => pay({ token })) }));
     }
   }
 
@@ -191,14 +202,24 @@ export default async function payment({ id, query, signal, go, announce, refresh
     if (!signal.aborted) await go(shop.thanks(done), { replace: true });
   }
 
-  async function refused(error, card = null, asked = false) {
-    const again = () => busy(submit, () => pay({ token: card }));
+  /**
+   * Say what the shop has answered instead of a paid order.
+   *
+   * @param {string | null} card What was sent.
+   * @param {boolean} isNew Whether it was sent for the first time.
+   * @param {boolean} asked Whether the bank has been asked in this attempt.
+   */
+  async function answered(error, card, isNew, asked) {
+    const isUnknown = !(error instanceof shop.Problem) || [0, 408].includes(error.status) || error.status >= 500;
+    const isLater = error.retryAfter !== null && !isUnknown;
+    const isOver = !isUnknown && !error.next_action && (!isLater || isNew);
+    if (isOver) shop.forgetAttempt(id, card);
     if (!canRepeat(error)) {
       // What a bank was asked before is over.
       clearTimeout(timer);
       shop.store(`bank ${id}`, null);
-      if (!error.next_action) shop.store(`attempt ${id}`, null);
     }
+    const again = () => busy(submit, () => pay({ token: isOver ? null : card }));
     if (error.next_action && !asked) {
       try {
         await way.askBank(error, card);
@@ -208,7 +229,7 @@ export default async function payment({ id, query, signal, go, announce, refresh
       return;
     }
     if (error.next_action) {
-      goOn("Your bank has not confirmed the payment yet.", card);
+      goOn(UNCONFIRMED, card);
       return;
     }
     const more = [];
@@ -224,6 +245,22 @@ export default async function payment({ id, query, signal, go, announce, refresh
     fill(outcome, problemBox(error, { again, more }));
   }
 
+  /** The bank has refused what was sent. Another tab may have paid, or begun to. */
+  async function refused(refusal, card) {
+    shop.forgetAttempt(id, card);
+    const now = await shop.order(id, signal).catch(() => null);
+    if (signal.aborted) return;
+    if (now && !shop.isOpen(now)) await paid(now);
+    else fill(outcome, problemBox(refusal, { more: [h("p.small", null, NOT_CHARGED)] }));
+  }
+
+  /** The last payment of the order was not taken, says the shop. */
+  function failed({ payment: { failure } }) {
+    shop.store(`bank ${id}`, null);
+    const refusal = new shop.Problem({ status: 402, detail: failure?.detail ?? UNCONFIRMED });
+    fill(outcome, problemBox(refusal, { more: [h("p.small", null, NOT_CHARGED)] }));
+  }
+
   /** An attempt has no outcome yet: let the shopper go on with it. */
   function goOn(sentence, token) {
     fill(
@@ -232,9 +269,10 @@ export default async function payment({ id, query, signal, go, announce, refresh
         "div.note",
         { role: "alert" },
         h("p", null, sentence),
-        button("Go on with the payment", () => busy(submit, () => pay({ token })), {
-          tag: "button.button.quiet.small",
-        }),
+        token &&
+          button("Go on with the payment", () => busy(submit, () => pay({ token })), {
+            tag: "button.button.quiet.small",
+          }),
       ),
     );
   }
@@ -275,13 +313,24 @@ export default async function payment({ id, query, signal, go, announce, refresh
     watch();
   }
 
-  function watch() {
+  /** Look for the bank's answer; `token`: what it was asked about, if Stripe has made it. */
+  function watch(token = null) {
     clearTimeout(timer);
     timer = setTimeout(async () => {
-      const now = document.visibilityState === "visible" ? await shop.order(id, signal).catch(() => null) : null;
+      const isPaying = submit.getAttribute("aria-disabled") === "true";
+      const isSeen = document.visibilityState === "visible" && !isPaying;
+      const now = isSeen ? await shop.order(id, signal).catch(() => null) : null;
       if (signal.aborted) return;
-      if (now && !shop.isOpen(now)) await paid(now);
-      else watch();
+      if (!now || submit.getAttribute("aria-disabled") === "true") watch(token);
+      else if (!shop.isOpen(now)) await paid(now);
+      else if (!isWaiting(now)) {
+        shop.forgetAttempt(id, token);
+        if (now.payment?.status === "failed") failed(now);
+        else {
+          shop.store(`bank ${id}`, null);
+          clear(outcome, submit);
+        }
+      } else watch(token);
     }, POLL_MS);
   }
 
@@ -294,16 +343,20 @@ export default async function payment({ id, query, signal, go, announce, refresh
     // `returned` is what Stripe says about the shopper who comes back from the bank's page.
     const returned = query.get("returned");
     if (returned) history.replaceState(history.state, "", location.pathname);
-    const attempt = shop.stored(`attempt ${id}`);
-    const token = attempt && Date.now() - attempt.at < TOKEN_AGE_MS ? attempt.token : null;
-    const refusal = { status: 402, detail: "Your bank has not confirmed the payment." };
-    if (returned === "failed") refused(new shop.Problem(refusal));
-    else if (token && returned) busy(submit, () => pay({ token }));
+    const token = shop.attemptOf(id);
+    if (returned === "failed" && !isWaiting(order)) {
+      shop.forgetAttempt(id, token);
+      failed(order);
+    } else if (returned === "failed") {
+      // The shop has not heard of it yet, and the bank may still confirm.
+      goOn(UNCONFIRMED, token);
+      watch(token);
+    } else if (token && returned) busy(submit, () => pay({ token, asked: true }));
     else if (token) goOn("You have begun to pay this order, and its outcome is not known.", token);
-    else if (returned) {
+    else if (returned && isWaiting(order)) {
       fill(outcome, h("div.note", { role: "status" }, h("p", null, "We are waiting for your bank’s answer.")));
       watch();
-    }
+    } else if (returned && order.payment?.status === "failed") failed(order);
   }
 
   // The browser may show this page again as the shopper left it, for the bank's page.

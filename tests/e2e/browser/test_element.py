@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,7 +27,7 @@ ACCOUNT = "000123456789"
 BACKGROUND = "colour => { document.documentElement.style.background = colour; }"
 # A frame is a part of a page, which has the heading and the landmarks.
 OF_FRAMES = {"rules": {name: {"enabled": False} for name in ("landmark-one-main", "page-has-heading-one", "region")}}
-SCRIPT, PAID = "**/sandbox/js/stripe.js", "**/api/cart/paid/"
+SCRIPT, PAID, TOKENS = "**/sandbox/js/stripe.js", "**/api/cart/paid/", "**/v1/confirmation_tokens"
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_bank_that_refuses_on_its_page_leads_back_to_the_form(shopper: Shopper) 
     _pay(shopper)
     shopper.page.get_by_role("button", name="No, refuse").click()
     shopper.page.wait_for_url(PAYMENT)
-    expect(shopper.alert()).to_contain_text("Your bank has not confirmed the payment.")
+    expect(shopper.alert()).to_contain_text("Nothing was charged.")
     assert "secret" not in shopper.page.url
     shopper.page.reload()
     expect(shopper.page.get_by_text("its outcome is not known")).to_have_count(0)
@@ -269,6 +270,71 @@ def test_lost_answer_is_asked_for_with_the_same_token(shopper: Shopper, reload: 
     assert len(set(tokens)) == 1
 
 
+def test_wrong_entry_keeps_the_attempt_whose_outcome_is_unknown(shopper: Shopper) -> None:
+    order = _opened(shopper, GOOD)
+    shopper.page.route(PAID, refuse, times=1)
+    _pay(shopper)
+    expect(shopper.alert()).to_contain_text("Nothing was done.")
+    _fields(shopper).get_by_label("Card number").fill("4242")
+    _pay(shopper)
+    expect(shopper.alert()).to_contain_text("incomplete")
+    shopper.page.reload()
+    shopper.press("Go on with the payment")
+    _confirmed(shopper, order)
+
+
+def test_total_that_changes_while_the_token_is_made_is_not_charged(shopper: Shopper) -> None:
+    order = _opened(shopper, GOOD)
+    dearest = max(order["shipping_methods"], key=lambda each: each["amount"])
+    held, sent = shopper.hold(TOKENS), shopper.hold(PAID)
+    with shopper.page.expect_request(TOKENS):
+        _pay(shopper)
+    choose = "async ([id, method]) => (await import('/storefront/shop.js')).chooseShipping(id, method)"
+    changed = shopper.tab.run(choose, [order["id"], dearest["id"]])  # as in another tab
+    assert changed["amount"] != order["amount"]
+    held[0].continue_()
+    expect(shopper.alert()).to_contain_text("The total has changed")
+    assert sent == []
+
+
+def test_long_wait_is_said_and_the_next_press_has_a_new_token(shopper: Shopper) -> None:
+    order = _opened(shopper, GOOD)
+    tokens: list[str] = []
+
+    def busy(route: Route) -> None:
+        tokens.append(_card(route.request))
+        if len(tokens) == 1:
+            problem = {"type": "about:blank", "title": "Busy", "status": 409, "detail": "Too much waits for banks."}
+            headers = {"Retry-After": "60", "Content-Type": "application/problem+json"}
+            route.fulfill(status=409, headers=headers, body=json.dumps(problem))
+        else:
+            route.continue_()
+
+    shopper.page.route(PAID, busy)
+    _pay(shopper)
+    expect(shopper.alert()).to_contain_text("Too much waits for banks.")
+    shopper.press("Try again")
+    _confirmed(shopper, order)
+    assert len(set(tokens)) == 2
+
+
+def test_canceled_window_shows_what_another_tab_has_paid(shopper: Shopper) -> None:
+    order = _opened(shopper, ASKED)
+    _pay(shopper)
+    expect(_bank(shopper).get_by_role("button", name="Yes, confirm")).to_be_visible()
+    paid = "async ([id, card]) => (await import('/storefront/shop.js')).pay(id, card)"
+    assert shopper.tab.run(paid, [order["id"], "tok_visa"])["status"] in ("paid", "fulfilled")  # as in another tab
+    shopper.press("Cancel")
+    _confirmed(shopper, order)
+
+
+def test_bank_that_leads_to_another_browser_is_explained(shopper: Shopper) -> None:
+    for status, said in (("succeeded", "Your payment goes on"), ("failed", "Your payment was not made")):
+        shopper.open(f"/order/or_none?payment_intent_client_secret=pi_1_secret_1&redirect_status={status}")
+        expect(shopper.heading(said)).to_be_visible()
+        assert "secret" not in shopper.page.url
+
+
 def test_two_presses_pay_once(shopper: Shopper) -> None:
     order = _opened(shopper, GOOD)
     made: list[str] = []
@@ -289,6 +355,18 @@ def test_form_that_cannot_be_loaded_is_said_and_tried_again(shopper: Shopper) ->
     _enter_card(shopper, GOOD)
     _pay(shopper)
     _confirmed(shopper, order)
+
+
+def test_script_that_arrives_late_is_used(shopper: Shopper) -> None:
+    held = shopper.hold(SCRIPT)
+    order = shopper.reach_payment(shopper.product())
+    expect(shopper.alert()).to_contain_text("The payment form could not be loaded.", timeout=60_000)
+    held[0].continue_()
+    shopper.press("Try again")
+    _enter_card(shopper, GOOD)
+    _pay(shopper)
+    _confirmed(shopper, order)
+    assert len(held) == 1
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
