@@ -88,13 +88,32 @@ def _account(facts: Facts) -> Iterator[str]:
         refunded = amount_for_people(each.amount, order.currency)
         yield f"{refunded} was refunded on {_moment(each.created)} ({each.refund})."
     if order.shipment is not None:
-        yield f"It was sent to {', '.join(_address(order))}."
+        yield from _sent(facts)
     history = (facts.tracking or {}).get("tracking_history") or []
     for step in history[-MAX_STEPS:]:
         place = step.get("location") or {}
         where = ", ".join(str(place[name]) for name in ("city", "state", "zip", "country") if place.get(name))
         said = one_line(f"{step.get('status_date')} {step.get('status')} {where} {step.get('status_details') or ''}")
         yield f"- {said.strip()}"
+
+
+def _sent(facts: Facts) -> Iterator[str]:
+    """How far the parcel has got. The bank reads evidence once, so nothing is claimed that the carrier has not said."""
+    order, tracking = facts.order, facts.tracking or {}
+    where = ", ".join(_address(order))
+    steps = tracking.get("tracking_history") or ()
+    parcels = tracking.get("parcels") or ()
+    moving = sum(each.get("status") in MOVING for each in parcels)
+    if FULFILLED not in order.times and 0 < moving < len(parcels):
+        yield f"The carrier has {moving} of {len(parcels)} parcels to {where}."
+    elif FULFILLED in order.times or any(step.get("status") in MOVING for step in steps):
+        yield f"It was sent to {where}."
+    elif tracking.get("tracking_number") or order.tracking_number:
+        yield "A label was bought; the carrier does not have the parcel yet."
+    elif order.over:
+        yield "It was not sent."
+    else:
+        yield f"It is to be sent to {where}."
 
 
 def _address(order: Order) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from cart.rules.evidence import Facts
 from cart.rules.order import FULFILLED, PAID, Order, Return
 from cart.stripe.evidence import LONGEST_FIELD, LONGEST_TOGETHER, MAX_STEPS, bounded, evidence_of
@@ -29,6 +31,55 @@ def test_evidence_names_who_got_what_and_when() -> None:
     assert found["product_description"] == "2 x Wally bone: $1.00\n1 x Ball: $1.20"
     assert "A mail with the receipt was sent to work@example.com (message m1)." in found["uncategorized_text"]
     assert "A text message was sent to +15005550011 (message SM1)." in found["uncategorized_text"]
+
+
+ADDRESS = "Chloe Taylor, 1092 Indian Summer Ct, San Jose CA, US"
+
+
+def account_of(order: Order, *steps: str) -> str:
+    """The account of an order whose parcel has made these steps."""
+    tracking = {"carrier": "USPS", "tracking_number": "9400", "tracking_history": [{"status": each} for each in steps]}
+    return evidence_of(Facts(order, tracking if steps else None))["uncategorized_text"]
+
+
+@pytest.mark.parametrize("status", ["TRANSIT", "DELIVERED"])
+def test_evidence_says_sent_once_the_parcel_moves(status: str) -> None:
+    assert f"It was sent to {ADDRESS}." in account_of(packed(), "PRE_TRANSIT", status)
+
+
+def test_fulfilled_order_was_sent_even_without_tracking() -> None:
+    assert f"It was sent to {ADDRESS}." in account_of(packed(times={PAID: 1, FULFILLED: 2}))
+
+
+def test_label_that_has_not_moved_is_no_proof_of_sending() -> None:
+    account = account_of(packed(), "UNKNOWN", "PRE_TRANSIT")
+    assert "A label was bought; the carrier does not have the parcel yet." in account
+    assert "sent to" not in account
+
+
+def test_evidence_counts_the_parcels_that_move() -> None:
+    parcels = [{"tracking_number": "1", "status": "TRANSIT"}, {"tracking_number": "2", "status": None}]
+    tracking = {"tracking_number": "1", "tracking_history": [{"status": "TRANSIT"}], "parcels": parcels}
+    account = evidence_of(Facts(packed(), tracking))["uncategorized_text"]
+    assert f"The carrier has 1 of 2 parcels to {ADDRESS}." in account
+    assert "It was sent" not in account
+
+
+def test_order_without_a_label_is_to_be_sent() -> None:
+    account = account_of(packed(carrier=None, tracking_number=None))
+    assert f"It is to be sent to {ADDRESS}." in account
+    assert "was sent" not in account
+
+
+def test_returned_order_that_never_moved_was_not_sent() -> None:
+    account = account_of(packed(carrier=None, tracking_number=None, stock_key=None))
+    assert "It was not sent." in account
+    assert "sent to" not in account
+
+
+def packed(**changes: Any) -> Order:
+    """An order that is paid and not on its way."""
+    return paid(**{"status": PAID, "stock_key": "s1", "times": {PAID: 1}, **changes})
 
 
 def test_evidence_leaves_out_what_is_not_known() -> None:
