@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from chassis.crash_points import crash_point
 from chassis.logs import log
 from chassis.work.ask_once import AskOnce, TraceableRequest
 from contracts.errors import Conflict, Refused, ShopError
+from shipping.composite import all_answers
 from shipping.rules.carriers import Carriers, Label, Quote
 from shipping.rules.purchase import LabelPurchase, State, given_back, public
 from shipping.rules.shipment import Shipment, price_of, same_service, summed
@@ -22,6 +24,9 @@ POINTS = ("label:buy:begun", "label:buy:asked", "label:buy:done", "label:resolve
 
 # Shippo sells no rate older than seven days (seconds). One day less, so that none expires during the purchase.
 RATE_AGE_S = 6 * 24 * 3600
+
+# One per parcel; None for one that was never requested.
+Purchases = Sequence[LabelPurchase | None]
 
 
 class LabelRequest(TraceableRequest[Label]):
@@ -164,7 +169,8 @@ class LabelDesk:
 
     def buy(self, shipment: Shipment, rate_id: str, key: str, terms: Terms = AS_QUOTED) -> dict[str, Any]:
         """Buy the labels of `rate_id`'s service, one per parcel, or return those that were already bought. If one
-        fails, the others are kept, and the same call goes on later.
+        fails, the others are kept, and the same call goes on later. No label is bought if the missing ones cost more
+        together than an operator's limit.
 
         Args:
             terms: what a label may cost that is quoted again.
@@ -178,9 +184,13 @@ class LabelDesk:
         """
         chosen, spent = shipment.rate(rate_id), 0
         parts, purchases = self._purchases.parts(shipment), []
-        for part, known in zip(parts, self._purchases.purchases(parts), strict=True):
+        before: Purchases = self._purchases.purchases(parts)
+        if terms.most is not None and len(parts) > 1:
+            before = self._settled(parts, before)
+            self._check_total(parts, before, chosen, terms)
+        for part, known in zip(parts, before, strict=True):
             rate = chosen if part is shipment else part.rate_like(chosen)
-            done = known is not None and (known.closed or known.state is State.BOUGHT)
+            done = known is not None and _is_done(known)
             purchase = known if known is not None and done else self._bought(part, rate, key, terms.after(spent))
             if purchase.closed:
                 raise given_back(shipment.object_id)
@@ -199,9 +209,7 @@ class LabelDesk:
             Unavailable, ProviderFailure: the carrier cannot be asked, or another call is buying it right now.
         """
         parts = self._purchases.parts(shipment)
-        known = zip(parts, self._purchases.purchases(parts), strict=True)
-        purchases = [self._found(part) if each is not None and each.unresolved else each for part, each in known]
-        return public(shipment.object_id, purchases)
+        return public(shipment.object_id, self._settled(parts, self._purchases.purchases(parts)))
 
     def offers(self, shipment: Shipment) -> dict[str, Any]:
         """Return what the missing labels of a shipment would cost now; see `ShippingService.requote`."""
@@ -235,10 +243,33 @@ class LabelDesk:
             "offers": offered,
         }
 
+    def _settled(self, parts: Sequence[Shipment], known: Purchases) -> Purchases:
+        """The purchases of parcels, after finding out the outcome of those that were interrupted."""
+        found = zip(parts, known, strict=True)
+        return [self._found(part) if each is not None and each.unresolved else each for part, each in found]
+
+    def _check_total(self, parts: Sequence[Shipment], known: Purchases, chosen: dict[str, Any], terms: Terms) -> None:
+        """Refuse to buy the first of the missing labels if together they cost more than an operator's limit. Equal
+        parcels are quoted once, all at the same time."""
+        bought = [each for each in known if each is not None and each.state is State.BOUGHT]
+        missing = [part for part, each in zip(parts, known, strict=True) if each is None or not _is_done(each)]
+        if not missing:
+            return
+
+        def price(part: Shipment) -> tuple[int, str]:
+            rate = part.rate_like(chosen)
+            return price_of(terms.offered(rate, quoted_again(self._carriers, part, rate).rates))
+
+        kinds = {part.kind: part for part in missing}
+        found = all_answers([partial(price, part) for part in kinds.values()])
+        prices = dict(zip(kinds, found, strict=True))
+        spent = sum(each.price or 0 for each in bought)
+        terms.check_total(spent, len(bought), [prices[part.kind] for part in missing])
+
     def _found(self, part: Shipment) -> LabelPurchase:
         request = self.request(part.object_id)
         purchase = request.claimed()
-        if purchase.closed or purchase.state is State.BOUGHT:
+        if _is_done(purchase):
             return purchase
         if purchase.unresolved:
             purchase = request.resolved()
@@ -251,7 +282,7 @@ class LabelDesk:
         for last in (False, True):
             request = self.request(part.object_id)
             purchase = request.claimed()
-            if purchase.closed or purchase.state is State.BOUGHT:
+            if _is_done(purchase):
                 return purchase
             try:
                 return request.bought(part, rate, key, terms)
@@ -260,3 +291,8 @@ class LabelDesk:
                     raise
                 log.warning("rate refused, quoted again", shipment=part.object_id, said=refused.detail)
         raise AssertionError("the second round ends above")
+
+
+def _is_done(purchase: LabelPurchase) -> bool:
+    """Whether nothing is left to buy: the label is bought, or was given back."""
+    return purchase.closed or purchase.state is State.BOUGHT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,44 @@ class Terms:
         """Return the terms of a further label, after `spent` was paid for others."""
         return self if self.most is None else Terms(self.most - spent, self.service)
 
+    def check_total(self, spent: int, bought: int, prices: Sequence[tuple[int, str]]) -> None:
+        """Check what all labels of an order cost together, before a missing one is bought.
+
+        Args:
+            spent, bought: what was paid for labels so far, in the smallest unit, and for how many.
+            prices: of the missing labels: the amount in the smallest unit, and the currency.
+
+        Raises:
+            Refused: more than `most`; an operator decides.
+        """
+        total = spent + sum(price for price, _ in prices)
+        if self.most is None or total <= self.most:
+            return
+        cost, most, paid = (price_text(units, prices[0][1]) for units in (total, self.most, spent))
+        count = bought + len(prices)
+        raise _refused(f"All labels cost {cost}, more than {most}. Bought so far: {bought} of {count}, for {paid}.")
+
+    def offered(self, chosen: Mapping[str, Any], fresh: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        """Return the rate of a fresh quote for the wanted service, at any price.
+
+        Args:
+            chosen: the rate of the checkout.
+            fresh: the rates of the quote.
+
+        Raises:
+            Refused: the service is gone, or has another currency; an operator decides.
+        """
+        rates, currency = list(fresh), price_of(chosen)[1]
+        if self.service is None:
+            rate = same_service(rates, chosen)
+        else:
+            rate = next((each for each in rates if each["servicelevel"]["token"] == self.service), None)
+        if rate is None:
+            raise _refused(f"{self._name(chosen)} is no longer offered to this address.")
+        if price_of(rate)[1] != currency:
+            raise _refused(f"{self._name(chosen)} is no longer offered to this address in {currency}.")
+        return rate
+
     def choose(self, chosen: Mapping[str, Any], fresh: Iterable[dict[str, Any]]) -> dict[str, Any]:
         """Return the rate of a fresh quote to buy instead of the one that was chosen.
 
@@ -37,20 +75,17 @@ class Terms:
         Raises:
             Refused: the service is gone, or costs too much; an operator decides.
         """
-        rates = list(fresh)
-        if self.service is None:
-            rate, name = same_service(rates, chosen), str(chosen["servicelevel"]["name"])
-        else:
-            offered = (each for each in rates if each["servicelevel"]["token"] == self.service)
-            rate, name = next(offered, None), self.service
-        if rate is None:
-            raise _refused(f"{name} is no longer offered to this address.")
-        (price, currency), (quoted, before) = price_of(rate), price_of(chosen)
-        most = quoted if self.most is None else self.most
-        if price > most or currency != before:
-            allowed = price_text(most, before)
-            raise _refused(f"{name} costs {price_text(price, currency)} by now, more than {allowed}.")
+        rate = self.offered(chosen, fresh)
+        (price, currency), most = price_of(rate), self.most
+        if most is None:
+            most = price_of(chosen)[0]
+        if price > most:
+            cost, allowed = price_text(price, currency), price_text(most, currency)
+            raise _refused(f"{self._name(chosen)} costs {cost} by now, more than {allowed}.")
         return rate
+
+    def _name(self, chosen: Mapping[str, Any]) -> str:
+        return str(chosen["servicelevel"]["name"]) if self.service is None else self.service
 
 
 # Without an operator's decision.

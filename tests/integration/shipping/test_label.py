@@ -558,10 +558,29 @@ def test_dearer_parcel_is_bought_within_the_limit_for_all(pallet: Pallet) -> Non
     pallet.carriers.fresh_rates = [priced(pallet.rates[1], "4.00", "fresh-3")]
     with pytest.raises(Refused, match=r"costs 4.00 USD by now, more than 3.46 USD"):
         pallet.buy("first")
-    with pytest.raises(Refused, match=r"more than 3.99 USD"):
+    with pytest.raises(Refused, match=r"cost 10.92 USD, more than 10.91 USD. Bought so far: 2 of 3, for 6.92 USD"):
         pallet.buy("first", terms=Terms(346 + 346 + 399))
     assert len(pallet.buy("first", terms=Terms(346 + 346 + 400))["labels"]) == 3
     assert pallet.carriers.purchases == ["first", "first-2", "fresh-3"]
+
+
+def test_limit_below_the_sum_buys_no_label(pallet: Pallet) -> None:
+    pallet.carriers.fresh_rates = [priced(pallet.rates[1], "4.00")]
+    with pytest.raises(Refused, match=r"cost 12.00 USD, more than 11.99 USD. Bought so far: 0 of 3, for 0.00 USD"):
+        pallet.buy("first", terms=Terms(1199))
+    assert pallet.carriers.purchases == []
+    assert len(pallet.buy("first", terms=Terms(1200))["labels"]) == 3
+
+
+def test_limit_counts_a_label_whose_answer_was_lost(pallet: Pallet) -> None:
+    pallet.carriers.trouble, pallet.carriers.sells_anyway = [Killed()], True  # type: ignore[list-item]
+    with pytest.raises(Killed):
+        pallet.buy("first")
+    die(pallet.database)
+    pallet.carriers.fresh_rates = [priced(pallet.rates[1], "4.00")]
+    with pytest.raises(Refused, match=r"cost 11.46 USD, more than 11.45 USD. Bought so far: 1 of 3, for 3.46 USD"):
+        pallet.buy("first", terms=Terms(1145))
+    assert pallet.carriers.purchases == ["first"]
 
 
 def test_offers_price_the_missing_labels(pallet: Pallet) -> None:
