@@ -25,5 +25,7 @@ def subject(order_id: str, kind: str) -> str:
 def text(order_id: str, about: str, detail: str) -> str:
     """The text of that mail; `about` is the id of what it is about."""
     return (
-        f"Order {order_id} needs your attention ({about}).\n\n{detail}\n\nn.rpc.cart.attention() lists all that do.\n"
+        f"Order {order_id} needs your attention ({about}).\n\n{detail}\n\n"
+        "`./install_run_project failed` lists all orders that need a person. "
+        "What to do: docs/operating/attention.md\n"
     )

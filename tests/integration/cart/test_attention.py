@@ -30,6 +30,7 @@ def test_entry_is_listed_and_mailed_once(shop: Shop) -> None:
     [(to, subject, text)] = shop.postman.letters.values()
     assert (to, subject) == (OPERATOR, "The charge is disputed: order or_1")
     assert "fraudulent" in text
+    assert "./install_run_project failed" in text
 
 
 def test_closed_entry_that_opens_again_is_mailed_again(shop: Shop) -> None:
