@@ -170,7 +170,10 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
             continue  # refunded or disputed before its label was bought
         if len(labels) != 1:
             yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels")
-        elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
+        # A label whose purchase was interrupted is looked up for its return only.
+        elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"] and not (
+            order["shipping"]["tracking_number"] is None and _given_back(books, order)
+        ):
             numbers = f"{labels[0]['tracking_number']} bought, {order['shipping']['tracking_number']} noted"
             yield Violation(ONE_LABEL, order_id, numbers)
         elif labels[0]["status"] != ("REFUNDED" if _useless(books, order, labels[0]) else "SUCCESS"):

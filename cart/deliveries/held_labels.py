@@ -9,7 +9,7 @@ from chassis.work.tasks import ON_HOLD, WAITING, OnHold, Task
 
 # While an order is on the operator's list because of one of these, no label is bought for it.
 HOLDING = (DISPUTE, FRAUD_WARNING)
-# The detail of a label that was on hold.
+# The detail of a label that was on hold, for copies of the previous release.
 HELD = "held"
 
 
@@ -41,7 +41,8 @@ def is_unlabelled(store: CartStore, order: Order) -> bool:
 def take_back(store: CartStore, order: Order) -> None:
     """An order is returned: owe the release of its stock, and the return of its label.
 
-    Part of the transaction that stores the order. A held label is not bought any more.
+    Part of the transaction that stores the order. A held label is not bought any more. One that was given up is tried
+    again, which gives back what may have been bought.
     """
     if order.stock_key is not None:
         store.deliveries.add(order.stock_key, RELEASE, order.id)
@@ -50,4 +51,6 @@ def take_back(store: CartStore, order: Order) -> None:
     for case in store.disputes.of_order(order.id):
         if not case.is_open:
             store.attention.close(order.id, case.kind, case.id)
+    for task in store.deliveries.of(order.id, [LABEL]):
+        store.deliveries.again(key=task["key"])
     release_label(store, order)
