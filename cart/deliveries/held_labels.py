@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cart.deliveries.messages import settle_all
 from cart.rules.attention import DISPUTE, FRAUD_WARNING
 from cart.rules.order import LABEL, RELEASE, RETURNED, VOID, Order
 from cart.store.unit_of_work import CartStore
@@ -39,7 +40,7 @@ def is_unlabelled(store: CartStore, order: Order) -> bool:
 
 
 def take_back(store: CartStore, order: Order) -> None:
-    """An order is returned: owe the release of its stock, and the return of its label.
+    """An order is returned: owe the release of its stock, and the return of its label. Its messages need nobody now.
 
     Part of the transaction that stores the order. A held label is not bought any more. One that was given up is tried
     again, which gives back what may have been bought.
@@ -51,6 +52,7 @@ def take_back(store: CartStore, order: Order) -> None:
     for case in store.disputes.of_order(order.id):
         if not case.is_open:
             store.attention.close(order.id, case.kind, case.id)
+    settle_all(store, order)
     for task in store.deliveries.of(order.id, [LABEL]):
         store.deliveries.again(key=task["key"])
     release_label(store, order)

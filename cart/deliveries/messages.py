@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cart.deliveries.following import Entry, Follower
 from cart.rules import attention
-from cart.rules.order import EMAIL, MESSAGES, SMS, Order
+from cart.rules.order import EMAIL, MESSAGES, RETURNED, SMS, Order
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import once_more
 from chassis.logs import log
@@ -50,7 +50,7 @@ class MessageNews(Follower):
             settled(self.store, each)
         if status == DELIVERED or entry["unwanted"]:
             settled(self.store, task)
-        else:
+        elif not is_needless(self.store.orders.locked(order_id)):
             detail = f"{WORDS[kind]} was not delivered ({status}): {error or 'no reason given'}"
             self.store.attention.open(order_id, attention.MESSAGE, key, detail)
 
@@ -121,6 +121,17 @@ class Again:
 def recipient_of(order: Order, kind: str) -> str | None:
     """Who gets an order's messages of a kind."""
     return order.customer.email if kind == EMAIL else order.customer.phone
+
+
+def is_needless(order: Order) -> bool:
+    """Whether nobody has to see to an order's messages: its money went back, or its goods did."""
+    return order.over or order.status == RETURNED
+
+
+def settle_all(store: CartStore, order: Order) -> None:
+    """An order is returned: its messages need no person any more. Part of the caller's transaction."""
+    for task in store.deliveries.of(order.id, MESSAGES):
+        settled(store, task)
 
 
 def settled(store: CartStore, task: Task) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cart.deliveries.held_labels import hold_label
+from cart.deliveries.messages import is_needless
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
 from cart.rules.order import EMAIL, LABEL, MESSAGES, RELEASE, SMS, VOID, Order
@@ -210,6 +211,8 @@ class Outbox:
     @once_more
     def _ask_for_help(self, task: Task, why: str) -> None:
         with self.store.write():
+            if is_needless(self.store.orders.locked(task["subject"])):
+                return
             self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], without_contacts(why))
 
     def _check_payment(self, order: Order, task: Task) -> None:

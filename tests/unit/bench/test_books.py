@@ -384,6 +384,7 @@ RIGHT: dict[str, Change] = {
         r.payouts.update(ch_or_a=[payout(900, "failed")]),
         r.attention.append(listed("refund")),
     ),
+    "a lost mail of a returned order": lambda r, j: r.messages["or_c:email"].update(progress="bounced"),
     "a failed refund that was made good": lambda r, j: r.payouts["ch_or_c"].append(payout(900, "failed")),
 }
 
