@@ -80,7 +80,8 @@ class Again:
         Raises:
             NotFound: no such order.
             InvalidRequest: the kind, or the recipient.
-            Conflict: the order is not paid, its message is still being sent, or the key was used for another recipient.
+            Conflict: the order is not paid, or its goods were given back; its message is still being sent; or the key
+                was used for another recipient.
         """
         if kind not in MESSAGES:
             raise wrong_field("kind", f"must be one of {', '.join(MESSAGES)}")
@@ -104,6 +105,8 @@ class Again:
                     return key
             if not order.settled:
                 raise Conflict(f"Order {order_id} is not paid; it has no messages.")
+            if order.over:
+                raise Conflict(f"The goods of order {order_id} were given back; it has no messages any more.")
             if before and before[-1]["state"] == WAITING:
                 raise Conflict(f"{WORDS[kind]} of order {order_id} is still being sent.")
             known = recipient_of(order, kind)

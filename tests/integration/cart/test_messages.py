@@ -322,3 +322,12 @@ def test_lost_message_of_a_sent_and_lost_order_needs_nobody(desk: Desk) -> None:
     desk.shop.provider.set(Case("du_1", DISPUTE, order.payment or "", "lost", "fraudulent", order.amount, 900))
     assert desk.shop.disputes.refresh(order.payment or "")
     assert (desk.shop.order.status, desk.listed) == (RETURNED, [])
+
+
+def test_message_of_a_returned_order_is_not_sent_again(desk: Desk) -> None:
+    first = desk.send_again(key="k1")
+    desk.shop.refunds.refund("or_1", None, "k1")
+    with pytest.raises(Conflict, match="given back"):
+        desk.again.owe("or_1", "email", "new@example.com", "k2")
+    assert desk.shop.order.customer.email != "new@example.com"
+    assert desk.again.owe("or_1", "email", None, "k1") == first, "a repeated call gets its answer"
