@@ -52,6 +52,8 @@ def take_back(store: CartStore, order: Order) -> None:
     for case in store.disputes.of_order(order.id):
         if not case.is_open:
             store.attention.close(order.id, case.kind, case.id)
+        elif store.attention.is_open(order.id, [case.kind], case.id):  # only its words change
+            store.attention.open(order.id, case.kind, case.id, case.detail(order.currency, held=False))
     settle_all(store, order)
     for task in store.deliveries.of(order.id, [LABEL]):
         store.deliveries.again(key=task["key"])

@@ -116,7 +116,7 @@ class DisputeRecords:
         """Put a case on the operator's list while a person has to decide something about it."""
         attention, entry = self.store.attention, (order.id, case.kind, case.id)
         listed = attention.is_open(order.id, [case.kind], case.id)
-        held = self._holds_label and is_unlabelled(self.store, order)
+        held = self._holds_label and not order.over and is_unlabelled(self.store, order)
         if case.is_open:
             # An inquiry that becomes a chargeback is mailed again, and one that was dismissed is listed again.
             if before is None or (case.needs_response and case.status != before.status):
