@@ -170,7 +170,10 @@ def one_label_per_paid_order(books: Books) -> Iterator[Violation]:
             continue  # refunded or disputed before its label was bought
         if len(labels) != 1:
             yield Violation(ONE_LABEL, order_id, f"{len(labels)} labels")
-        elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"]:
+        # A label whose purchase was interrupted is looked up for its return only.
+        elif labels[0]["tracking_number"] != order["shipping"]["tracking_number"] and not (
+            order["shipping"]["tracking_number"] is None and _given_back(books, order)
+        ):
             numbers = f"{labels[0]['tracking_number']} bought, {order['shipping']['tracking_number']} noted"
             yield Violation(ONE_LABEL, order_id, numbers)
         elif labels[0]["status"] != ("REFUNDED" if _useless(books, order, labels[0]) else "SUCCESS"):
@@ -229,7 +232,8 @@ def no_order_stuck(books: Books) -> Iterator[Violation]:
 
 
 def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
-    """The operator's list has every open dispute, fraud warning, failed refund and lost message, and no other."""
+    """The operator's list has every open dispute, fraud warning, failed refund and lost message, and no other. Nobody
+    has to see to the messages of a returned order."""
     wanted: set[tuple[str, str]] = set()
     for order_id, order in books.paid.items():
         if order_id in books.contested:
@@ -242,7 +246,7 @@ def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
         if not made_again and order["status"] != "returned":
             wanted.add((order_id, "refund"))
         messages = (books.records.messages.get(f"{order_id}:{kind}") for kind in ("email", "sms"))
-        if any(message and message["progress"] in LOST for message in messages):
+        if not _given_back(books, order) and any(message and message["progress"] in LOST for message in messages):
             wanted.add((order_id, "message"))
     listed = {(entry["order_id"], entry["kind"]) for entry in books.records.attention}
     for order_id, kind in sorted(wanted - listed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cart.deliveries.messages import settle_all
 from cart.rules.attention import DISPUTE, FRAUD_WARNING
 from cart.rules.order import LABEL, RELEASE, RETURNED, VOID, Order
 from cart.store.unit_of_work import CartStore
@@ -9,7 +10,7 @@ from chassis.work.tasks import ON_HOLD, WAITING, OnHold, Task
 
 # While an order is on the operator's list because of one of these, no label is bought for it.
 HOLDING = (DISPUTE, FRAUD_WARNING)
-# The detail of a label that was on hold.
+# The detail of a label that was on hold, for copies of the previous release.
 HELD = "held"
 
 
@@ -39,9 +40,10 @@ def is_unlabelled(store: CartStore, order: Order) -> bool:
 
 
 def take_back(store: CartStore, order: Order) -> None:
-    """An order is returned: owe the release of its stock, and the return of its label.
+    """An order is returned: owe the release of its stock, and the return of its label. Its messages need nobody now.
 
-    Part of the transaction that stores the order. A held label is not bought any more.
+    Part of the transaction that stores the order. A held label is not bought any more. One that was given up is tried
+    again, which gives back what may have been bought.
     """
     if order.stock_key is not None:
         store.deliveries.add(order.stock_key, RELEASE, order.id)
@@ -50,4 +52,9 @@ def take_back(store: CartStore, order: Order) -> None:
     for case in store.disputes.of_order(order.id):
         if not case.is_open:
             store.attention.close(order.id, case.kind, case.id)
+        elif store.attention.is_open(order.id, [case.kind], case.id):  # only its words change
+            store.attention.open(order.id, case.kind, case.id, case.detail(order.currency, held=False))
+    settle_all(store, order)
+    for task in store.deliveries.of(order.id, [LABEL]):
+        store.deliveries.again(key=task["key"])
     release_label(store, order)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cart.deliveries.following import Entry, Follower
 from cart.rules import attention
-from cart.rules.order import EMAIL, MESSAGES, SMS, Order
+from cart.rules.order import EMAIL, MESSAGES, RETURNED, SMS, Order
 from cart.store.unit_of_work import CartStore
 from chassis.db.engine import once_more
 from chassis.logs import log
@@ -50,7 +50,7 @@ class MessageNews(Follower):
             settled(self.store, each)
         if status == DELIVERED or entry["unwanted"]:
             settled(self.store, task)
-        else:
+        elif not is_needless(self.store.orders.locked(order_id)):
             detail = f"{WORDS[kind]} was not delivered ({status}): {error or 'no reason given'}"
             self.store.attention.open(order_id, attention.MESSAGE, key, detail)
 
@@ -80,7 +80,8 @@ class Again:
         Raises:
             NotFound: no such order.
             InvalidRequest: the kind, or the recipient.
-            Conflict: the order is not paid, its message is still being sent, or the key was used for another recipient.
+            Conflict: the order is not paid, or its goods were given back; its message is still being sent; or the key
+                was used for another recipient.
         """
         if kind not in MESSAGES:
             raise wrong_field("kind", f"must be one of {', '.join(MESSAGES)}")
@@ -104,6 +105,8 @@ class Again:
                     return key
             if not order.settled:
                 raise Conflict(f"Order {order_id} is not paid; it has no messages.")
+            if order.over:
+                raise Conflict(f"The goods of order {order_id} were given back; it has no messages any more.")
             if before and before[-1]["state"] == WAITING:
                 raise Conflict(f"{WORDS[kind]} of order {order_id} is still being sent.")
             known = recipient_of(order, kind)
@@ -121,6 +124,17 @@ class Again:
 def recipient_of(order: Order, kind: str) -> str | None:
     """Who gets an order's messages of a kind."""
     return order.customer.email if kind == EMAIL else order.customer.phone
+
+
+def is_needless(order: Order) -> bool:
+    """Whether nobody has to see to an order's messages: its money went back, or its goods did."""
+    return order.over or order.status == RETURNED
+
+
+def settle_all(store: CartStore, order: Order) -> None:
+    """An order is returned: its messages need no person any more. Part of the caller's transaction."""
+    for task in store.deliveries.of(order.id, MESSAGES):
+        settled(store, task)
 
 
 def settled(store: CartStore, task: Task) -> None:

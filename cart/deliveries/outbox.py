@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cart.deliveries.held_labels import HELD, hold_label
+from cart.deliveries.held_labels import hold_label
+from cart.deliveries.messages import is_needless
 from cart.deliveries.taxes import TAX_KINDS, OwedTaxes
 from cart.rules import attention
 from cart.rules.order import EMAIL, LABEL, MESSAGES, RELEASE, SMS, VOID, Order
@@ -163,23 +164,24 @@ class Outbox:
             return self._void(order, key)
         if kind == CALL_OFF:
             return self._call_off(order, key, task["details"])
-        if kind == LABEL:
-            if _is_needless(order, task):
-                return None
-            facts = task["details"] or {}
-            if order.over and facts.get(HELD):
-                self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")  # it may have been bought before
-                return None
+        return self._buy_label(order, task) if kind == LABEL else self._message(order, task)
+
+    def _buy_label(self, order: Order, task: Task) -> Any:
+        """Buy the labels of an order. If it is over, give back what an earlier try may have bought."""
+        facts = task["details"] or {}
+        if not order.over:
             self._check_payment(order, task)
-            if _is_needless(self.store.orders.get(order.id), task):
-                return None  # the look has found that its money is lost
-            # An operator's terms; without any, a shipping service of the previous release understands the call, too.
-            decided = (facts["most"], facts["service"]) if "most" in facts else ()
-            label = self.shipping.buy_label(order.shipment, order.method_id, key, *decided)
-            _check_complete(label)
-            self.store.orders.update(order.id, None, lambda order: _ship(order, label))
-            return label
-        return self._message(order, task)
+            order = self.store.orders.get(order.id)  # the look may have found that its money is lost
+        if order.over:
+            if not _is_first(task):
+                self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")
+            return None
+        # An operator's terms; without any, a shipping service of the previous release understands the call, too.
+        decided = (facts["most"], facts["service"]) if "most" in facts else ()
+        label = self.shipping.buy_label(order.shipment, order.method_id, task["key"], *decided)
+        _check_complete(label)
+        self.store.orders.update(order.id, None, lambda order: _ship(order, label))
+        return label
 
     def _message(self, order: Order, task: Task) -> Any:
         """Send a mail or a text message. While the provider refuses the shop itself, the order needs a person."""
@@ -209,6 +211,8 @@ class Outbox:
     @once_more
     def _ask_for_help(self, task: Task, why: str) -> None:
         with self.store.write():
+            if is_needless(self.store.orders.locked(task["subject"])):
+                return
             self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], without_contacts(why))
 
     def _check_payment(self, order: Order, task: Task) -> None:
@@ -308,11 +312,6 @@ def _check_complete(label: dict[str, Any]) -> None:
     """
     if len(label.get("labels", [])) != label.get("parcels"):
         raise Unavailable("A shipping service of the previous release has bought the first label alone.")
-
-
-def _is_needless(order: Order, task: Task) -> bool:
-    """Whether a label is no longer needed, and was never requested."""
-    return order.over and _is_first(task)
 
 
 def _is_first(task: Task) -> bool:

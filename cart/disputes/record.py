@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cart.deliveries.held_labels import HOLDING, is_unlabelled, release_label, take_back
+from cart.deliveries.messages import settle_all
 from cart.rules.attention import DISPUTE
 from cart.rules.dispute import WON, Case, shown
 from cart.rules.order import PAID, RETURNED, Order
@@ -103,8 +104,9 @@ class DisputeRecords:
             for gone in known.values():
                 self.store.attention.close(order_id, gone.kind, gone.id)
             # The goods of a lost order are only taken back while they are here.
-            if status == PAID and order.status == RETURNED:
-                take_back(self.store, order)
+            if order.status == RETURNED != status:
+                end = take_back if status == PAID else settle_all
+                end(self.store, order)
             release_label(self.store, order)
             self.store.orders.save(order)
         log.info("disputes recorded", order_id=order_id, cases=[str(case) for case in cases], lost=lost)
@@ -114,7 +116,7 @@ class DisputeRecords:
         """Put a case on the operator's list while a person has to decide something about it."""
         attention, entry = self.store.attention, (order.id, case.kind, case.id)
         listed = attention.is_open(order.id, [case.kind], case.id)
-        held = self._holds_label and is_unlabelled(self.store, order)
+        held = self._holds_label and not order.over and is_unlabelled(self.store, order)
         if case.is_open:
             # An inquiry that becomes a chargeback is mailed again, and one that was dismissed is listed again.
             if before is None or (case.needs_response and case.status != before.status):

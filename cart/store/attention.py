@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from cart.rules.attention import MESSAGE, WORDS
-from cart.rules.order import MESSAGES
-from cart.store.tables import DELIVERIES, Store, attention
+from cart.rules.order import LABEL, MESSAGES, SETTLED
+from cart.store.tables import DELIVERIES, Store, attention, orders
 from chassis.db.engine import Database, once_more, plain
 from chassis.db.shared_tables import tasks
 from chassis.logs import log
@@ -126,7 +126,9 @@ def _entry(order_id: str | None, kind: str, about: str) -> tuple[sa.ColumnElemen
 
 def _given_up() -> sa.ColumnElement[bool]:
     """The deliveries that were given up, and that nobody has dismissed since they were last owed; without those that
-    have an open entry of their own."""
+    have an open entry of their own, and without the labels and messages of orders that are `over`."""
     own = sa.and_(attention.c.kind == MESSAGE, attention.c.ended.is_(None))
     listed = sa.exists().where(attention.c.about == tasks.c.key, sa.or_(_dismissed(), own))
-    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~listed)
+    over = (orders.c.id == tasks.c.subject, orders.c.status.in_(SETTLED), orders.c.stock_key.is_(None))
+    needless = sa.and_(tasks.c.kind.in_((LABEL, *MESSAGES)), sa.exists().where(*over))
+    return sa.and_(tasks.c.queue == DELIVERIES, tasks.c.state == FAILED, ~listed, ~needless)

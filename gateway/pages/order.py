@@ -204,6 +204,8 @@ def _parcel(
     when nothing is sent."""
     if order.get("upstream_id") is None or order["status"] == "canceled":
         return None
+    if order["status"] == "returned" and order.get("labels") == []:
+        return None  # its labels were given back, or never bought
     chosen = next((each for each in order["shipping_methods"] if each["id"] == order["selected_shipping_method"]), None)
     estimate = (chosen or {}).get("delivery_estimate") or {}
     history = [_event(each) for each in (tracking or {}).get("tracking_history") or ()]

@@ -96,9 +96,7 @@ export default async function orderPage({ id, query, signal, announce }) {
         h(
           "div",
           null,
-          order.status !== "created" && order.status !== "canceled" && shipping.address && order.upstream_id
-            ? parcel
-            : null,
+          hasParcel(order) && shipping.address && order.upstream_id ? parcel : null,
           sent,
         ),
         h(
@@ -179,6 +177,9 @@ const elsewhere = (status) => ({
     h("p.actions", null, h("a.button.quiet", { href: "/" }, "Go to the shop")),
   ),
 });
+
+// A returned order has no parcel once its labels were given back.
+const hasParcel = (order) => isPaid(order) || (order.status === "returned" && order.labels.length > 0);
 const isPaid = (order) => ["paid", "fulfilled"].includes(order.status);
 // A cart service of the previous release shows no payment.
 const paymentOf = (order) => order.payment ?? { status: "unpaid", failure: null };

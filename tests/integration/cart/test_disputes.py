@@ -270,6 +270,20 @@ def test_closed_inquiry_of_a_returned_order_needs_nobody(shop: Shop) -> None:
     assert (DISPUTE, "du_1") not in listed(shop)
 
 
+def test_entry_of_a_returned_order_says_nothing_of_its_label(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    [before] = shop.store.attention.list(10)
+    assert "The label is held." in before["detail"]
+    mails = len(shop.postman.letters)
+    shop.refunds.refund("or_1", None, "k1")
+    [after] = shop.store.attention.list(10)
+    assert before == {**after, "detail": f"{after['detail']} The label is held."}
+    report(shop, replace(INQUIRY, status="warning_under_review"))  # before the label's task has ended
+    assert ["The label" in row["detail"] for row in shop.store.attention.list(10)] == [False]
+    shop.deliver()
+    assert len(shop.postman.letters) == mails
+
+
 def test_won_back_order_is_dismissed_for_good(shop: Shop) -> None:
     disputed(shop, replace(CHARGEBACK, status="lost"))
     report(shop, replace(CHARGEBACK, status="won"))

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from cart.deliveries.messages import Again, MessageNews
-from cart.rules.attention import MESSAGE
-from cart.store.attention import NOTICE
+from cart.rules.attention import DISPUTE, MESSAGE
+from cart.rules.dispute import Case
+from cart.rules.order import FULFILLED, RETURNED
+from cart.store.attention import NOTICE, replayable
 from chassis.work.tasks import FAILED
-from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused
+from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, ProviderFailure, Refused, Unavailable
 from tests.integration.cart.till import Shop
 
 MAIL, TEXT = "or_1:email", "or_1:sms"
@@ -279,3 +281,53 @@ def test_message_given_up_that_arrived_after_all_needs_nobody(shop: Shop) -> Non
     assert desk.listed == [("email", MAIL), ("sms", TEXT)]
     desk.reports(MAIL, "delivered")
     assert desk.listed == [("sms", TEXT)]
+
+
+# Returned orders
+
+
+def test_lost_message_of_a_returned_order_needs_nobody(desk: Desk) -> None:
+    desk.reports(MAIL, "bounced")
+    assert desk.listed == [(MESSAGE, MAIL)]
+    desk.shop.refunds.refund("or_1", None, "k1")
+    assert desk.listed == []
+    desk.reports(TEXT, "failed", "Twilio error 30003")
+    assert (desk.shown["sms"]["status"], desk.listed) == ("failed", [])
+
+
+def test_refused_message_of_a_returned_order_needs_nobody(shop: Shop) -> None:
+    shop.postman.failing = Refused("no such number", {"permanent": True})
+    desk = Desk(shop)
+    assert desk.listed == [("email", MAIL), ("sms", TEXT)]
+    shop.refunds.refund("or_1", None, "k1")
+    assert desk.listed == []
+    assert shop.store.deliveries.again(only=[replayable()]) == []
+
+
+def test_refusal_of_the_shop_lists_no_returned_order(shop: Shop) -> None:
+    shop.postman.failing = Unavailable("away")
+    desk = Desk(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.postman.failing = ProviderFailure("the sender is not verified", {"ours": True})
+    shop.now += 600
+    shop.deliver()
+    assert "not verified" in shop.store.deliveries.of("or_1", ["email"])[0]["error"]
+    assert desk.listed == []
+
+
+def test_lost_message_of_a_sent_and_lost_order_needs_nobody(desk: Desk) -> None:
+    desk.reports(MAIL, "bounced")
+    desk.shop.store.orders.update("or_1", None, lambda order: order.become(FULFILLED, 1001))
+    order = desk.shop.order
+    desk.shop.provider.set(Case("du_1", DISPUTE, order.payment or "", "lost", "fraudulent", order.amount, 900))
+    assert desk.shop.disputes.refresh(order.payment or "")
+    assert (desk.shop.order.status, desk.listed) == (RETURNED, [])
+
+
+def test_message_of_a_returned_order_is_not_sent_again(desk: Desk) -> None:
+    first = desk.send_again(key="k1")
+    desk.shop.refunds.refund("or_1", None, "k1")
+    with pytest.raises(Conflict, match="given back"):
+        desk.again.owe("or_1", "email", "new@example.com", "k2")
+    assert desk.shop.order.customer.email != "new@example.com"
+    assert desk.again.owe("or_1", "email", None, "k1") == first, "a repeated call gets its answer"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from cart.payment import settlement
 from cart.refunds.watch import RefundWatch
@@ -17,6 +18,7 @@ from cart.rules.public_order import render
 from cart.rules.reconcile import Refunded
 from cart.store.refunds import checked_amount
 from cart.watch import MONTH_S, OVERLAP_S
+from chassis.db.shared_tables import tasks
 from chassis.records import SetAside
 from chassis.work.tasks import TRIES
 from contracts.errors import Conflict, InvalidRequest, NotFound, OutcomeUnknown, Refused, Unavailable
@@ -344,7 +346,7 @@ def test_label_with_an_unknown_outcome_is_returned(shop: Shop) -> None:
     for _ in range(4):
         shop.now += 10
         shop.deliver()
-    assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
     assert shop.store.deliveries.rows(state="waiting") == []
 
 
@@ -365,6 +367,39 @@ def test_label_that_was_given_up_is_returned(shop: Shop) -> None:
     assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
 
 
+def test_given_up_label_of_a_returned_order_needs_nobody(shop: Shop) -> None:
+    give_up_the_label(shop)
+    assert [row["kind"] for row in shop.store.attention.list(10)] == ["label"]
+    shop.refunds.refund("or_1", None, "k1")
+    assert shop.store.attention.list(10) == []
+    shop.deliver()
+    assert shop.store.deliveries.rows(state="failed") == shop.store.deliveries.rows(state="waiting") == []
+
+
+def test_label_given_up_after_its_return_is_not_listed(shop: Shop) -> None:
+    shop.carrier.failing = Refused("never", {"permanent": True})
+    shop.pay()
+    shop.refunds.refund("or_1", None, "k1")
+    shop.store.deliveries.claim("or_1:label", 0.0)  # the try was begun before, and its copy has died
+    shop.now += 60
+    shop.outbox.deliver("or_1:label")
+    assert [row["kind"] for row in shop.store.deliveries.rows(state="failed")] == ["label"]
+    assert "label" not in [row["kind"] for row in shop.store.attention.list(10)]
+
+
+def test_label_replayed_after_its_return_is_not_bought(shop: Shop) -> None:
+    give_up_the_label(shop)
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    with shop.store.write() as connection:  # as a shop of the previous release has left it
+        connection.execute(sa.update(tasks).where(tasks.c.key == "or_1:label").values(state="failed", error="Refused"))
+    assert shop.store.attention.list(10) == []
+    shop.store.deliveries.again("or_1:label")
+    shop.deliver()
+    assert shop.carrier.bought == {}
+    assert shop.store.deliveries.rows(state="failed") == shop.store.deliveries.rows(state="waiting") == []
+
+
 def test_label_replayed_before_its_return_is_returned(shop: Shop) -> None:
     give_up_the_label(shop)
     shop.refunds.refund("or_1", None, "k1")
@@ -372,7 +407,7 @@ def test_label_replayed_before_its_return_is_returned(shop: Shop) -> None:
     for _ in range(3):
         shop.deliver()
         shop.now += 10
-    assert (list(shop.carrier.bought), shop.carrier.voided) == (["or_1:label"], [("shp", "or_1:void")])
+    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
 
 
 def test_pending_label_refund_is_not_waited_for(shop: Shop) -> None:

@@ -384,6 +384,7 @@ RIGHT: dict[str, Change] = {
         r.payouts.update(ch_or_a=[payout(900, "failed")]),
         r.attention.append(listed("refund")),
     ),
+    "a lost mail of a returned order": lambda r, j: r.messages["or_c:email"].update(progress="bounced"),
     "a failed refund that was made good": lambda r, j: r.payouts["ch_or_c"].append(payout(900, "failed")),
 }
 
@@ -408,6 +409,14 @@ def test_reversed_reversal_does_not_count() -> None:
 
 def test_reversal_of_an_unknown_sale_has_no_order() -> None:
     assert sale_references([tax_entry("tax_1", "rf_1", -300, -20, "tax_0")]) == {"tax_1": ""}
+
+
+@pytest.mark.parametrize(("order_id", "broken"), [("or_c", set()), ("or_a", {books.ONE_LABEL})])
+def test_number_of_a_returned_label_may_be_unknown(order_id: str, broken: set[str]) -> None:
+    shop_books = correct_books()
+    shop_books.records.orders[order_id]["shipping"].update(tracking_number=None)
+    shop_books.journal.sights = [sight for sight in shop_books.journal.sights if sight.what != PAY]
+    assert broken_rules(shop_books) & {books.ONE_LABEL} == broken
 
 
 def test_email_with_unknown_outcome_may_arrive_twice() -> None:

@@ -253,6 +253,16 @@ def test_number_of_a_label_that_was_given_back_stays() -> None:
     assert order_view(given, None)["parcel"]["numbers"] == [{"number": "92051", "state": None}]
 
 
+def test_returned_order_shows_a_parcel_only_while_it_has_labels() -> None:
+    given = public(order(RETURNED, times={PAID: 1, RETURNED: 2}, tracking_number="92051", carrier="USPS"), "")
+    labels = [{"label_url": "https://labels.example.com", "tracking_number": "92051"}]
+    assert order_view({**given, "labels": labels}, None)["parcel"]["numbers"] == [{"number": "92051", "state": None}]
+    text = Page(page("order.html", Settings.load(), order_view({**given, "labels": []}, None))).text
+    assert "Your address" in text
+    for word in ("Delivery", "parcel", "92051"):
+        assert word not in text
+
+
 @pytest.mark.parametrize("step", [{"status": None}, {"status_date": None}, {"status_date": "soon"}, {"location": None}])
 def test_incomplete_step_of_a_parcel_is_shown(step: dict[str, Any]) -> None:
     assert "Details of TRANSIT." in shown(order(), tracking("TRANSIT", **step)).text
