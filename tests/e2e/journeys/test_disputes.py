@@ -214,6 +214,18 @@ def test_partly_lost_dispute_is_part_of_what_was_returned(bank: Disputing) -> No
     assert (lost["status"], lost["amount_returned"], lost["dispute"]["amount"]) == ("paid", 30, 30)
 
 
+def test_refund_before_a_lost_dispute_counts_once(bank: Disputing) -> None:
+    _, order = bank.paid("tok_visa")
+    assert bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"amount": 30}).status_code == 200
+    dispute = bank.sandbox("POST", f"charges/{order['charge']}/dispute", {"claim": "fraudulent"})
+    assert dispute["amount"] == order["amount"]
+    bank.sandbox("POST", f"disputes/{dispute['id']}", {"result": "lost"})
+    lost = bank.shows(order, "lost")
+    assert (lost["status"], lost["amount_returned"]) == ("returned", order["amount"])
+    eventually(lambda: not bank.call("cart", "tasks", "waiting"))
+    assert bank.agrees()[-1] == "No differences."
+
+
 def test_dispute_whose_events_were_lost_is_found_by_polling(bank: Disputing) -> None:
     with bank.no_events():
         _, order = bank.paid("tok_visa")

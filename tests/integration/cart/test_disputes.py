@@ -360,6 +360,16 @@ def test_lost_amount_survives_the_orders_other_changes(shop: Shop) -> None:
     assert (shop.order.amount_returned, shop.order.amount_lost) == (266, 166)
 
 
+def test_refund_before_a_lost_dispute_counts_once(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    shop.refunds.refund("or_1", 100, "k1")
+    report(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="lost"))
+    assert (shop.order.status, shop.order.amount_returned) == (RETURNED, AMOUNT)
+    with pytest.raises(Conflict, match="by a dispute"):
+        shop.refunds.refund("or_1", 100, "k2")
+
+
 @pytest.mark.parametrize(
     ("case", "amount", "words"),
     [

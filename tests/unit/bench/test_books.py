@@ -379,6 +379,7 @@ RIGHT: dict[str, Change] = {
         r.orders["or_a"]["shipping"].update(tracking_number=None),
         [answer.answer.update(label_url=None, tracking_number=None) for answer in j.of(PAY, good=True)],
     ),
+    "a lost dispute of a refunded order": lambda r, j: r.disputes.update(ch_or_c=[dispute("lost")]),
     "a dispute that was won": lambda r, j: r.disputes.update(ch_or_a=[dispute("won")]),
     "a failed refund on the list": lambda r, j: (
         r.payouts.update(ch_or_a=[payout(900, "failed")]),
