@@ -240,7 +240,8 @@ def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
                 disputes = books.records.disputes.get(charge["id"], ())
                 wanted |= {(order_id, "dispute") for each in disputes if each["status"] in open_ones}
                 wanted |= {(order_id, "fraud_warning") for _ in books.records.warnings.get(charge["id"], ())}
-        made_again = books.refunded.get(order_id, 0) >= books.failed_refunds.get(order_id, 0)
+        failed = books.failed_refunds.get(order_id, 0) - books.left_to_disputes.get(order_id, 0)
+        made_again = books.refunded.get(order_id, 0) >= failed
         if not made_again and order["status"] != "returned":
             wanted.add((order_id, "refund"))
         messages = (books.records.messages.get(f"{order_id}:{kind}") for kind in ("email", "sms"))

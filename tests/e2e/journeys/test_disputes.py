@@ -226,6 +226,21 @@ def test_refund_before_a_lost_dispute_counts_once(bank: Disputing) -> None:
     assert bank.agrees()[-1] == "No differences."
 
 
+def test_refund_that_a_dispute_has_taken_needs_nobody(bank: Disputing) -> None:
+    _, order = bank.paid("tok_pendingRefund")
+    refunded = bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"all": True}).json()
+    assert refunded["status"] == "returned"
+    dispute = bank.sandbox("POST", f"charges/{order['charge']}/dispute", {"claim": "fraudulent"})
+    bank.shows(order, "needs_response")
+    eventually(lambda: bank.shown(order)["status"] == "paid")
+    assert bank.attention(order) == [("dispute", dispute["id"])]
+    bank.sandbox("POST", f"disputes/{dispute['id']}", {"result": "lost"})
+    lost = bank.shows(order, "lost")
+    assert (lost["status"], lost["amount_returned"], lost["returns"]["data"]) == ("returned", order["amount"], [])
+    eventually(lambda: not bank.call("cart", "tasks", "waiting"))
+    assert bank.attention(order) == []
+
+
 def test_dispute_whose_events_were_lost_is_found_by_polling(bank: Disputing) -> None:
     with bank.no_events():
         _, order = bank.paid("tok_visa")
