@@ -212,6 +212,8 @@ def test_partly_lost_dispute_is_part_of_what_was_returned(bank: Disputing) -> No
     bank.sandbox("POST", f"disputes/{dispute['id']}", {"result": "lost"})
     lost = bank.shows(order, "lost")
     assert (lost["status"], lost["amount_returned"], lost["dispute"]["amount"]) == ("paid", 30, 30)
+    refused = bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"all": True})
+    assert (refused.status_code, "is disputed" in refused.json()["detail"]) == (409, True)
 
 
 def test_refund_before_a_lost_dispute_counts_once(bank: Disputing) -> None:

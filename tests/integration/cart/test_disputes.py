@@ -327,7 +327,9 @@ def test_order_lost_in_part_needs_a_decision(shop: Shop) -> None:
     report(shop, replace(CHARGEBACK, amount=166, status="lost"))
     shop.deliver()
     assert (shop.order.status, shop.order.amount_returned, label(shop)["state"]) == (PAID, 166, ON_HOLD)
-    assert "refund the rest" in shop.store.attention.list(10)[0]["detail"]
+    detail = shop.store.attention.list(10)[0]["detail"]
+    assert "the rest cannot be refunded" in detail
+    assert "Dismiss this to send the goods." in detail
     order = shop.refunds.refund("or_1", None, "k1")
     assert (order.status, order.amount_returned, listed(shop)) == (RETURNED, AMOUNT, [])
     assert [each.amount for each in order.returns] == [AMOUNT - 166]
