@@ -86,7 +86,9 @@ def no_charge_without_a_paid_order(books: Books) -> Iterator[Violation]:
 
 def refunds_match(books: Books) -> Iterator[Violation]:
     for order_id, order in books.records.orders.items():
-        charged_back, refunded = books.lost.get(order_id, 0), books.refunded.get(order_id, 0)
+        refunded = books.refunded.get(order_id, 0)
+        # What was both refunded and disputed comes back to the shop.
+        charged_back = min(books.lost.get(order_id, 0), max(0, order["amount"] - refunded))
         noted = order["amount_returned"] or 0
         if refunded + charged_back != noted:
             yield Violation(REFUNDS, order_id, f"{refunded} refunded and {charged_back} charged back, {noted} noted")
@@ -242,7 +244,8 @@ def who_needs_a_person_is_listed(books: Books) -> Iterator[Violation]:
                 disputes = books.records.disputes.get(charge["id"], ())
                 wanted |= {(order_id, "dispute") for each in disputes if each["status"] in open_ones}
                 wanted |= {(order_id, "fraud_warning") for _ in books.records.warnings.get(charge["id"], ())}
-        made_again = books.refunded.get(order_id, 0) >= books.failed_refunds.get(order_id, 0)
+        failed = books.failed_refunds.get(order_id, 0) - books.left_to_disputes.get(order_id, 0)
+        made_again = books.refunded.get(order_id, 0) >= failed
         if not made_again and order["status"] != "returned":
             wanted.add((order_id, "refund"))
         messages = (books.records.messages.get(f"{order_id}:{kind}") for kind in ("email", "sms"))

@@ -22,6 +22,7 @@ PROCESSING = 202  # the answer while a bank settles a payment
 TAX_KINDS = ("tax", "tax_reversal")
 LOST = ("failed", "bounced")  # the progress of a message that did not arrive
 # Stripe's states of a dispute that is not decided.
+REFUND_DISPUTED = "charge_for_pending_refund_disputed"
 OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
 
 
@@ -69,6 +70,20 @@ class Books:
     def failed_refunds(self) -> dict[str, int]:
         """Order -> what refunds that failed have not given back, in cents."""
         return self._sums(self.records.payouts, ("failed", "canceled"))
+
+    @cached_property
+    def left_to_disputes(self) -> dict[str, int]:
+        """Order -> what refunds have not given back because of a dispute that gives it back, or may do so, in cents."""
+        sums: Counter[str] = Counter()
+        for order_id, charge in self._charges():
+            disputes = self.records.disputes.get(charge, ())
+            undecided = any(each["status"] in OPEN for each in disputes)
+            lost = sum(each["amount"] for each in disputes if each["status"] == "lost")
+            for payout in self.records.payouts.get(charge, ()):
+                disputed = payout.get("failure_reason") == REFUND_DISPUTED
+                if disputed and (undecided or lost >= payout["amount"]):
+                    sums[order_id] += payout["amount"]
+        return dict(sums)
 
     @cached_property
     def refunded(self) -> dict[str, int]:

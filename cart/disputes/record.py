@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 from cart.deliveries.held_labels import HOLDING, is_unlabelled, release_label, take_back
 from cart.deliveries.messages import settle_all
-from cart.rules.attention import DISPUTE
+from cart.rules.attention import DISPUTE, REFUND
 from cart.rules.dispute import WON, Case, shown
 from cart.rules.order import PAID, RETURNED, Order
 from cart.rules.payments import Disputes
+from cart.rules.refunds import FAILED, failure, left_to_dispute
 from cart.store.unit_of_work import CartStore
 from chassis.clock import now as clock_now
 from chassis.db.engine import once_more
@@ -103,6 +104,7 @@ class DisputeRecords:
                 self._attend(order, known.pop(case.id, None), case)
             for gone in known.values():
                 self.store.attention.close(order_id, gone.kind, gone.id)
+            self._attend_refunds(order, before, cases)
             # The goods of a lost order are only taken back while they are here.
             if order.status == RETURNED != status:
                 end = take_back if status == PAID else settle_all
@@ -133,6 +135,22 @@ class DisputeRecords:
             pass  # it is listed until an operator has decided
         else:
             attention.close(*entry)
+
+    def _attend_refunds(self, order: Order, before: Sequence[Case], cases: Sequence[Case]) -> None:
+        """List the refunds that failed because of a dispute which left their money to the shop; unlist all refunds
+        while all of the order's money is given back."""
+        attention = self.store.attention
+        for row in self.store.refunds.of_order(order.id):
+            if row["state"] != FAILED:
+                continue
+            if order.status == RETURNED:
+                attention.close(order.id, REFUND, row["id"])
+            elif (
+                left_to_dispute(row, before)
+                and not left_to_dispute(row, cases)
+                and not attention.is_open(order.id, [DISPUTE])  # its entry says what to do
+            ):
+                attention.open(order.id, REFUND, row["id"], failure(order, row))
 
 
 def _age(case: Case) -> tuple[int, str]:

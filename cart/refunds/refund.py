@@ -22,7 +22,7 @@ from cart.rules.attention import PAYMENT
 from cart.rules.attention import REFUND as REFUND_FAILED
 from cart.rules.order import CANCELED, CREATED, RETURNED, Order
 from cart.rules.payments import DISPUTED, REPLAYED, OrderRefund
-from cart.rules.refunds import DONE, FAILED, failure, is_repeated, made_good, refunded_elsewhere
+from cart.rules.refunds import DONE, FAILED, failure, is_repeated, left_to_dispute, made_good, refunded_elsewhere
 from chassis.crash_points import crash_point
 from chassis.db.claims import ClaimLost
 from chassis.db.engine import once_more
@@ -244,7 +244,7 @@ class Refunds:
             if is_repeated(row, refund, rows, self.store.refunds.left(order)):
                 self.store.refunds.repeat(row)
                 log.warning("refund failed and is repeated", order_id=order.id, refund=row["id"], error=row["error"])
-            else:
+            elif not left_to_dispute(row, self.store.disputes.of_order(order.id)):
                 self.store.attention.open(order.id, REFUND_FAILED, row["id"], failure(order, row))
         for name in made_good(rows, order.status == RETURNED):
             self.store.attention.close(order.id, REFUND_FAILED, name)

@@ -107,10 +107,13 @@ class Case:
         return f"{what} The label is held." if held else what
 
     def lost_in_part(self, currency: str) -> str:
-        """What an operator needs to know about a lost dispute about part of an order that was not sent."""
+        """What an operator needs to know about a lost dispute about part of an order that was not sent.
+
+        Stripe refunds no disputed payment: https://support.stripe.com/questions/refund-a-customer.
+        """
         amount = amount_for_people(self.amount, currency)
-        decide = "refund the rest, or dismiss this to send the goods"
-        return f"The dispute is lost: {amount} went back. The label is held: {decide}."
+        decide = "Dismiss this to send the goods. Otherwise pay the rest back in another way, and leave this entry open"
+        return f"The dispute is lost: {amount} went back, and the rest cannot be refunded. The label is held. {decide}."
 
     def won_back(self, currency: str) -> str:
         """What an operator needs to know about a dispute that was won after it was lost, when its order was returned

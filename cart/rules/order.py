@@ -190,7 +190,7 @@ class Order:
         carrier, tracking_number: of its label.
         returns: its refunds that count, the newest first; amount_returned: what has gone back, None before that.
         dispute: the dispute of its charge, as last seen.
-        amount_lost: what the bank has given back to the cardholder by lost disputes, in the currency's smallest unit.
+        amount_lost: what lost disputes were about, in the currency's smallest unit; see `given_back`.
         attempt: how many times a payment was begun; part of every key of that attempt.
         payment: the PaymentIntent's id, once there is one.
         redirects: whether this attempt opens a payment that methods with a redirect may pay, too.
@@ -405,8 +405,14 @@ class Order:
     @property
     def given_back(self) -> int:
         """How much of its amount has gone back or is on its way, by refunds and by lost disputes, in the currency's
-        smallest unit."""
-        return sum(each.amount for each in self.returns) + self.amount_lost
+        smallest unit.
+
+        A dispute may be about all of the charge although a part was refunded before. The part comes back to the shop
+        even if the dispute is lost:
+        https://support.stripe.com/questions/dispute-for-full-charge-amount-after-a-partial-refund-was-issued.
+        """
+        refunded = sum(each.amount for each in self.returns)
+        return refunded + min(self.amount_lost, max(0, self.amount - refunded))
 
     def give_back(self, returns: Sequence[Return], now: int) -> None:
         """Show the refunds. The order is returned while what was given back covers its amount, which may be 0.

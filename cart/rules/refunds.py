@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cart.rules.attention import DISPUTE
+from cart.rules.dispute import Case
 from cart.rules.order import Order
 from cart.rules.payments import OrderRefund
 from contracts.currencies import amount_for_people
 
 # A refund is requested (or about to be), counts as made, or has failed for good.
 ASKED, DONE, FAILED = "asked", "done", "failed"
+
+# Stripe's reason for a pending refund that fails because its charge is disputed:
+# https://docs.stripe.com/api/refunds/object#refund_object-failure_reason.
+REFUND_DISPUTED = "charge_for_pending_refund_disputed"
 
 Row = Mapping[str, Any]
 
@@ -35,6 +41,19 @@ def is_repeated(row: Row, refund: OrderRefund, rows: Iterable[Row], left: int) -
 def refunded_elsewhere(row: Row, rows: Iterable[Row]) -> bool:
     """Whether somebody has made another refund at the provider after `row`, perhaps in place of it."""
     return any(each["state"] == DONE and _is_elsewhere(each) and each["began"] >= row["began"] for each in rows)
+
+
+def left_to_dispute(row: Row, cases: Iterable[Case]) -> bool:
+    """Whether a failed refund needs nobody, because a dispute has returned its money or may still do so.
+
+    Args:
+        cases: what is recorded of the order's payment; none while the dispute is not known here.
+    """
+    disputes = [case for case in cases if case.kind == DISPUTE]
+    undecided = not disputes or any(case.is_open for case in disputes)
+    return REFUND_DISPUTED in (row["error"] or "") and (
+        undecided or sum(case.lost for case in disputes) >= row["amount"]
+    )
 
 
 def made_good(rows: Sequence[Row], whole: bool) -> set[str]:

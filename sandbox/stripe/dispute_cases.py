@@ -122,6 +122,7 @@ def decide(desk: Desk, dispute: Parameters, result: str) -> Parameters:
         _reinstate(desk, dispute)
     else:
         dispute |= {"status": "lost", "is_charge_refundable": False}
+        _reinstate_refunded(desk, dispute, charge)
     if dispute["status"] in CLOSED:
         forget(desk.state, "dispute", dispute["id"])
     desk.state.put("dispute", dispute["id"], dispute)
@@ -167,16 +168,30 @@ def _fail_pending_refunds(desk: Desk, charge_id: str) -> None:
 
 
 def _withdraw(desk: Desk, dispute: Parameters) -> None:
-    _book(desk, dispute, -1, "dispute", f"Chargeback withdrawal for {dispute['charge']}", "Dispute fee")
+    description = f"Chargeback withdrawal for {dispute['charge']}"
+    _book(desk, dispute, -dispute["amount"], FEE, "dispute", description, "Dispute fee")
 
 
 def _reinstate(desk: Desk, dispute: Parameters) -> None:
-    _book(desk, dispute, 1, "dispute_reversal", f"Chargeback reversal for {dispute['charge']}", "Dispute fee refund")
+    description = f"Chargeback reversal for {dispute['charge']}"
+    _book(desk, dispute, dispute["amount"], -FEE, "dispute_reversal", description, "Dispute fee refund")
 
 
-def _book(desk: Desk, dispute: Parameters, sign: int, category: str, description: str, fee_description: str) -> None:
-    """Add a balance transaction of the amount and the fee."""
-    amount, fee = sign * dispute["amount"], -sign * FEE
+def _reinstate_refunded(desk: Desk, dispute: Parameters, charge: Parameters) -> None:
+    """Give back what was both refunded and withdrawn. The fee of a lost dispute stays withdrawn.
+
+    Source: https://support.stripe.com/questions/dispute-for-full-charge-amount-after-a-partial-refund-was-issued.
+    """
+    twice = dispute["amount"] + charge["amount_refunded"] - charge["amount_captured"]
+    if twice > 0:
+        description = f"Chargeback reversal for {charge['id']}"
+        _book(desk, dispute, twice, 0, "dispute_reversal", description, "Dispute fee refund")
+
+
+def _book(
+    desk: Desk, dispute: Parameters, amount: int, fee: int, category: str, description: str, fee_description: str
+) -> None:
+    """Add a balance transaction of an amount and a fee, in the smallest unit of the currency."""
     dispute["balance_transactions"].append(
         {
             "id": alphanumeric("txn_", 24),
@@ -197,7 +212,9 @@ def _book(desk: Desk, dispute: Parameters, sign: int, category: str, description
                     "description": fee_description,
                     "type": "stripe_fee",
                 }
-            ],
+            ]
+            if fee
+            else [],
             "net": amount - fee,
             "reporting_category": category,
             "source": dispute["id"],

@@ -212,6 +212,35 @@ def test_partly_lost_dispute_is_part_of_what_was_returned(bank: Disputing) -> No
     bank.sandbox("POST", f"disputes/{dispute['id']}", {"result": "lost"})
     lost = bank.shows(order, "lost")
     assert (lost["status"], lost["amount_returned"], lost["dispute"]["amount"]) == ("paid", 30, 30)
+    refused = bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"all": True})
+    assert (refused.status_code, "is disputed" in refused.json()["detail"]) == (409, True)
+
+
+def test_refund_before_a_lost_dispute_counts_once(bank: Disputing) -> None:
+    _, order = bank.paid("tok_visa")
+    assert bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"amount": 30}).status_code == 200
+    dispute = bank.sandbox("POST", f"charges/{order['charge']}/dispute", {"claim": "fraudulent"})
+    assert dispute["amount"] == order["amount"]
+    bank.sandbox("POST", f"disputes/{dispute['id']}", {"result": "lost"})
+    lost = bank.shows(order, "lost")
+    assert (lost["status"], lost["amount_returned"]) == ("returned", order["amount"])
+    eventually(lambda: not bank.call("cart", "tasks", "waiting"))
+    assert bank.agrees()[-1] == "No differences."
+
+
+def test_refund_that_a_dispute_has_taken_needs_nobody(bank: Disputing) -> None:
+    _, order = bank.paid("tok_pendingRefund")
+    refunded = bank.front.ask("POST", f"/api/orders/{order['id']}/refund/", json={"all": True}).json()
+    assert refunded["status"] == "returned"
+    dispute = bank.sandbox("POST", f"charges/{order['charge']}/dispute", {"claim": "fraudulent"})
+    bank.shows(order, "needs_response")
+    eventually(lambda: bank.shown(order)["status"] == "paid")
+    assert bank.attention(order) == [("dispute", dispute["id"])]
+    bank.sandbox("POST", f"disputes/{dispute['id']}", {"result": "lost"})
+    lost = bank.shows(order, "lost")
+    assert (lost["status"], lost["amount_returned"], lost["returns"]["data"]) == ("returned", order["amount"], [])
+    eventually(lambda: not bank.call("cart", "tasks", "waiting"))
+    assert bank.attention(order) == []
 
 
 def test_dispute_whose_events_were_lost_is_found_by_polling(bank: Disputing) -> None:

@@ -13,12 +13,13 @@ from cart.bootstrap import Parts
 from cart.deliveries.messages import Again
 from cart.disputes.evidence import DisputeEvidence
 from cart.disputes.watch import WARNING_S, DisputeWatch
-from cart.rules.attention import DISPUTE, FRAUD_WARNING
+from cart.rules.attention import DISPUTE, FRAUD_WARNING, REFUND
 from cart.rules.dispute import ACTIONABLE, OVER, Case
 from cart.rules.evidence import Facts
 from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RELEASE, RETURNED, VOID
 from cart.rules.payments import DISPUTED
 from cart.rules.public_order import render
+from cart.rules.refunds import REFUND_DISPUTED
 from cart.store.tables import orders
 from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
 from chassis.settings import Settings
@@ -340,7 +341,9 @@ def test_order_lost_in_part_needs_a_decision(shop: Shop) -> None:
     report(shop, replace(CHARGEBACK, amount=166, status="lost"))
     shop.deliver()
     assert (shop.order.status, shop.order.amount_returned, label(shop)["state"]) == (PAID, 166, ON_HOLD)
-    assert "refund the rest" in shop.store.attention.list(10)[0]["detail"]
+    detail = shop.store.attention.list(10)[0]["detail"]
+    assert "the rest cannot be refunded" in detail
+    assert "Dismiss this to send the goods." in detail
     order = shop.refunds.refund("or_1", None, "k1")
     assert (order.status, order.amount_returned, listed(shop)) == (RETURNED, AMOUNT, [])
     assert [each.amount for each in order.returns] == [AMOUNT - 166]
@@ -393,6 +396,70 @@ def test_lost_amount_survives_the_orders_other_changes(shop: Shop) -> None:
     disputed(shop, replace(CHARGEBACK, amount=166, status="lost"))
     shop.refunds.refund("or_1", 100, "k1")
     assert (shop.order.amount_returned, shop.order.amount_lost) == (266, 166)
+
+
+def test_refund_before_a_lost_dispute_counts_once(shop: Shop) -> None:
+    disputed(shop, INQUIRY)
+    shop.refunds.refund("or_1", 100, "k1")
+    report(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="lost"))
+    assert (shop.order.status, shop.order.amount_returned) == (RETURNED, AMOUNT)
+    with pytest.raises(Conflict, match="by a dispute"):
+        shop.refunds.refund("or_1", 100, "k2")
+
+
+def failing_by_dispute(shop: Shop, amount: int | None = None) -> None:
+    """A refund of a paid order is pending, and fails because the charge is disputed."""
+    shop.bank.mood = "pend"
+    shop.refunds.refund("or_1", amount, "k1")
+    fail_refund(shop, f"Stripe says: {REFUND_DISPUTED}.")
+
+
+def fail_refund(shop: Shop, error: str) -> None:
+    [(payment, refund)] = shop.bank.returned
+    shop.bank.returned[0] = (payment, replace(refund, failed=True, pending=False, error=error))
+    shop.refunds.refresh_refunds(payment)
+
+
+def test_refund_that_a_dispute_has_taken_needs_nobody(shop: Shop) -> None:
+    shop.pay()
+    failing_by_dispute(shop)
+    assert (shop.order.status, listed(shop)) == (PAID, [])
+    report(shop, CHARGEBACK)
+    assert listed(shop) == [(DISPUTE, "du_1")]
+    report(shop, replace(CHARGEBACK, status="lost"))
+    assert (shop.order.status, listed(shop)) == (RETURNED, [])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_refund_is_listed_once_its_dispute_is_won(shop: Shop, known: bool) -> None:
+    shop.pay()
+    failing_by_dispute(shop, 100)
+    if known:
+        report(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="won"))
+    [failed] = shop.store.refunds.of_order("or_1")
+    assert listed(shop) == [(REFUND, failed["id"])]
+    assert shop.store.attention.dismiss("or_1", REFUND, failed["id"])
+    report(shop, replace(CHARGEBACK, status="won"), replace(INQUIRY, id="du_2", status="warning_closed"))
+    assert listed(shop) == []
+
+
+def test_refund_that_fails_after_the_dispute_is_won_is_listed(shop: Shop) -> None:
+    shop.pay()
+    report(shop, replace(CHARGEBACK, status="won"))
+    failing_by_dispute(shop, 100)
+    assert [kind for kind, _ in listed(shop)] == [REFUND]
+
+
+def test_lost_dispute_unlists_refunds_that_failed_before(shop: Shop) -> None:
+    shop.pay()
+    shop.refunds.refund("or_1", 100, "k1")
+    fail_refund(shop, "Stripe says: expired_or_canceled_card.")
+    assert [kind for kind, _ in listed(shop)] == [REFUND]
+    report(shop, CHARGEBACK)
+    report(shop, replace(CHARGEBACK, status="lost"))
+    assert (shop.order.status, listed(shop)) == (RETURNED, [])
 
 
 @pytest.mark.parametrize(

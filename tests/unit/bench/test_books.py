@@ -243,6 +243,13 @@ WRONG: dict[str, tuple[str, Change]] = {
         books.LISTED,
         lambda r, j: r.payouts.update(ch_or_a=[payout(900, "failed")]),
     ),
+    "a refund that failed because of a won dispute": (
+        books.LISTED,
+        lambda r, j: (
+            r.payouts.update(ch_or_a=[{**payout(9, "failed"), "failure_reason": "charge_for_pending_refund_disputed"}]),
+            r.disputes.update(ch_or_a=[dispute("won")]),
+        ),
+    ),
     "a lost mail that is not listed": (
         books.LISTED,
         lambda r, j: r.messages["or_a:email"].update(progress="bounced"),
@@ -379,12 +386,18 @@ RIGHT: dict[str, Change] = {
         r.orders["or_a"]["shipping"].update(tracking_number=None),
         [answer.answer.update(label_url=None, tracking_number=None) for answer in j.of(PAY, good=True)],
     ),
+    "a lost dispute of a refunded order": lambda r, j: r.disputes.update(ch_or_c=[dispute("lost")]),
     "a dispute that was won": lambda r, j: r.disputes.update(ch_or_a=[dispute("won")]),
     "a failed refund on the list": lambda r, j: (
         r.payouts.update(ch_or_a=[payout(900, "failed")]),
         r.attention.append(listed("refund")),
     ),
     "a lost mail of a returned order": lambda r, j: r.messages["or_c:email"].update(progress="bounced"),
+    "a refund that failed because of a lost dispute": lambda r, j: (
+        r.payouts.update(ch_or_a=[{**payout(450, "failed"), "failure_reason": "charge_for_pending_refund_disputed"}]),
+        r.disputes.update(ch_or_a=[dispute("lost", 450)]),
+        r.orders["or_a"].update(amount_returned=450),
+    ),
     "a failed refund that was made good": lambda r, j: r.payouts["ch_or_c"].append(payout(900, "failed")),
 }
 

@@ -154,6 +154,25 @@ def test_failed_part_of_a_full_refund_makes_the_order_paid() -> None:
     assert (order.status, order.amount_returned) == (PAID, 500)
 
 
+@pytest.mark.parametrize(
+    ("refunded", "lost", "back"), [(300, 566, 566), (300, 100, 400), (0, 566, 566), (566, 566, 566)]
+)
+def test_refunded_part_of_a_lost_dispute_counts_once(refunded: int, lost: int, back: int) -> None:
+    order, refund = bought(refunded or 1)
+    order.give_back([refund] if refunded else [], 1003)
+    order.show_dispute(None, lost, 1004)
+    assert (order.amount_returned, order.status == RETURNED) == (back, back == 566)
+    assert parse(render(order), "cart_1", status=order.status).amount_returned == back
+
+
+def test_lost_dispute_covers_a_refund_that_fails_later() -> None:
+    order, refund = bought(300)
+    order.give_back([refund], 1003)
+    order.show_dispute(None, 566, 1004)
+    order.give_back([], 1005)
+    assert (order.amount_returned, order.status) == (566, RETURNED)
+
+
 def test_parcel_that_moves_after_the_refund_is_remembered() -> None:
     order, refund = bought()
     order.give_back([refund], 1002)

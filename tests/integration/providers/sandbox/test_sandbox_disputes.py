@@ -153,6 +153,16 @@ def test_losing_evidence_closes_the_dispute(sdks: Sdks, noted: None, card: str, 
     assert kinds_of(sdks, paid)[before:] == ["charge.dispute.updated", "charge.dispute.closed"]
 
 
+def test_lost_dispute_gives_back_what_was_refunded(sdks: Sdks, noted: None) -> None:
+    paid = pay(sdks, "pm_card_visa")
+    sdks.stripe.v1.refunds.create({"payment_intent": paid.id, "amount": 100})
+    assert sdks.post(f"/sandbox/charges/{paid.latest_charge}/dispute", json={}).status_code == 200
+    dispute = sdks.stripe.v1.disputes.close(dispute_of(sdks, paid).id)
+    assert (dispute.status, dispute.amount) == ("lost", 446)
+    assert [(each.amount, each.fee) for each in dispute.balance_transactions] == [(-446, 1500), (100, 0)]
+    assert kinds_of(sdks, paid)[-2:] == ["charge.dispute.funds_reinstated", "charge.dispute.closed"]
+
+
 def test_closed_dispute_takes_no_evidence(sdks: Sdks) -> None:
     dispute = dispute_of(sdks, pay(sdks))
     assert sdks.stripe.v1.disputes.close(dispute.id).status == "lost"
