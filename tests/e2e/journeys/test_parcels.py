@@ -16,6 +16,8 @@ from tests.e2e.journeys.shop import HOME, Shopper, Storefront, eventually
 BERLIN = {"line1": "Sonnenallee 1", "city": "Berlin", "country": "DE", "postal_code": "12045"}
 APO = {"line1": "PSC 1234 Box 5", "city": "APO", "state": "AE", "country": "US", "postal_code": "09315"}
 GUAM = {"line1": "1 Marine Corps Dr", "city": "Tamuning", "state": "GU", "country": "US", "postal_code": "96913"}
+MAJURO = {"line1": "1 Lagoon Rd", "city": "Majuro", "state": "MH", "country": "US", "postal_code": "96960"}
+KOROR = {"line1": "1 Main St", "city": "Koror", "state": "PW", "country": "US", "postal_code": "96940"}
 SAN_JUAN = {"line1": "1 Calle Fortaleza", "city": "San Juan", "state": "PR", "country": "US", "postal_code": "00901"}
 HAVANA = {"line1": "Calle 23 #152", "city": "La Habana", "country": "CU", "postal_code": "10400"}
 OTTAWA = {"line1": "1 Wellington St", "city": "Ottawa", "state": "ON", "country": "CA", "postal_code": "K1A 0A9"}
@@ -78,9 +80,17 @@ def usual(depot: Depot) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"), [(APO, "NOEEI_30_37_a"), (SAN_JUAN, "NOEEI_30_37_a"), (GUAM, None)], ids=("APO", "PR", "GU")
+    ("address", "said"),
+    [
+        (APO, "NOEEI_30_37_a"),
+        (SAN_JUAN, "NOEEI_30_37_a"),
+        (GUAM, None),
+        (MAJURO, "NOEEI_30_37_a"),
+        (KOROR, "NOEEI_30_37_a"),
+    ],
+    ids=("APO", "PR", "GU", "MH", "PW"),
 )
-def test_parcel_to_apo_or_territory_is_declared(depot: Depot, address: dict[str, str], said: str | None) -> None:
+def test_parcel_to_apo_or_associated_state_is_declared(depot: Depot, address: dict[str, str], said: str | None) -> None:
     order = depot.paid(address)
     assert order["label_url"]
     [label] = depot.labels(order)
@@ -188,6 +198,21 @@ def test_each_of_two_parcels_has_its_label_and_number(depot: Depot) -> None:
     assert shown["labels"] == issued
     listed = shopper.ask("GET", "/api/shipments/", params={"limit": 1}).json()
     assert [each["object_id"] for each in listed] == [paid["upstream_id"]]
+
+
+def test_limit_below_the_sum_of_two_parcels_buys_none(depot: Depot) -> None:
+    shopper, order = two_parcels(depot)
+    aged(depot, order)
+    depot.sandbox("PUT", "options/shippo", {"usps_one_parcel": True, "price_factor": 2})
+    paid = shopper.pay(order).json()
+    assert "by now, more than" in given_up(depot, paid)["error"]
+    selected = {each["id"]: each["amount"] for each in order["shipping_methods"]}[order["selected_shipping_method"]]
+    refused = depot.call("cart", "buy_label_at", paid["id"], 2 * selected - 1)
+    assert refused["state"] == "failed"
+    assert "Bought so far: 0 of 2, for 0.00 USD." in refused["error"]
+    assert [label["status"] for label in depot.labels(paid)] == ["ERROR"]
+    assert depot.call("cart", "buy_label_at", paid["id"], 2 * selected)["state"] == "done"
+    assert len(depot.shown(paid)["labels"]) == 2
 
 
 def test_order_of_more_than_100_parcels_is_refused(depot: Depot) -> None:
