@@ -259,6 +259,18 @@ def test_refund_of_two_parcels_returns_both_labels(depot: Depot) -> None:
     assert depot.agrees()[-1] == "No differences."
 
 
+def test_refund_returns_only_the_label_that_has_not_moved(depot: Depot) -> None:
+    shopper, order = two_parcels(depot)
+    paid = shopper.pay(order).json()
+    moved = paid["labels"][0]
+    depot.sandbox("POST", f"tracks/{moved['tracking_number']}", {"status": "DELIVERED"})
+    depot.front.ask("POST", f"/api/orders/{paid['id']}/refund/", json={"all": True})
+    eventually(lambda: [label["status"] for label in depot.labels(paid)] == ["SUCCESS", "REFUNDED"])
+    eventually(lambda: depot.shown(paid)["labels"] == [moved])
+    assert depot.shown(paid)["label_url"] == moved["label_url"]
+    assert depot.agrees()[-1] == "No differences."
+
+
 def test_label_that_is_sold_later_is_bought_once(depot: Depot) -> None:
     depot.sandbox("PUT", "options/shippo", {"purchase_seconds": None})
     paid = depot.paid(HOME)
