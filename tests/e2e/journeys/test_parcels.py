@@ -271,6 +271,21 @@ def test_refund_returns_only_the_label_that_has_not_moved(depot: Depot) -> None:
     assert depot.agrees()[-1] == "No differences."
 
 
+def test_label_whose_refund_is_refused_later_is_found(depot: Depot) -> None:
+    depot.sandbox("PUT", "options/shippo", {"refund_seconds": None})
+    paid = depot.paid(HOME)
+    depot.front.ask("POST", f"/api/orders/{paid['id']}/refund/", json={"all": True})
+    eventually(lambda: depot.labels(paid)[0]["status"] == "REFUNDPENDING")
+    eventually(lambda: depot.shown(paid)["labels"] == [])
+    depot.sandbox("POST", f"label-refunds/{depot.labels(paid)[0]['object_id']}", {"status": "ERROR"})
+    again = (paid["upstream_id"], f"{paid['id']}:again")
+    eventually(lambda: depot.call("shipping", "refund_label", *again)["status"] == "used")
+    shown = depot.shoppers[paid["id"]].ask("GET", f"/api/shipments/{paid['upstream_id']}/label/").json()
+    assert shown["labels"] == paid["labels"]
+    assert depot.shown(paid)["labels"] == []
+    assert depot.agrees()[-1] == "No differences."
+
+
 def test_label_that_is_sold_later_is_bought_once(depot: Depot) -> None:
     depot.sandbox("PUT", "options/shippo", {"purchase_seconds": None})
     paid = depot.paid(HOME)
