@@ -22,7 +22,8 @@ class Options:
     """The base of each provider's options. Every field has a default.
 
     A field named `…_rate` is a number from 0 to 1, `seed` a whole number or null, one with a Boolean default true or
-    false. Any other is a number of seconds, which may be null if its type says so.
+    false. One named `…_factor` is a number from 0.01 to 100. Any other is a number of seconds, which may be null if its
+    type says so.
     """
 
     provider: ClassVar[str]
@@ -68,6 +69,8 @@ def _wanted(field: Field[Any], value: Any) -> str | None:
         return None if value is None or type(value) is int else "a whole number or null"
     if field.name.endswith("_rate"):
         return None if is_number(value) and 0 <= value <= 1 else "a number from 0 to 1"
+    if field.name.endswith("_factor"):
+        return None if is_number(value) and 0.01 <= value <= 100 else "a number from 0.01 to 100"
     if value is None and "None" in str(field.type):
         return None
     return None if is_number(value) and 0 <= value <= MAX_SECONDS else f"a number from 0 to {MAX_SECONDS}"

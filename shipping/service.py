@@ -184,9 +184,10 @@ class ShippingService(webhook_service.WebhookService):
             key: the caller's, at most 255 characters.
 
         Returns:
-            ``{"object_id", "status"}``: "refunded", "pending" (the carrier has not decided yet; ask again), "used" (the
-            parcel has moved, or the carrier keeps the money: the label stays), or "none" (there is no label). Of
-            several labels, one that was used decides, then one that is pending.
+            ``{"object_id", "status", "labels": [{"tracking_number", "status"}]}``: "refunded", "pending" (the carrier
+            has not decided yet; ask again), "used" (the parcel has moved, or the carrier keeps the money: the label
+            stays), or "none" (there is no label). Of several labels, one that was used decides about the first
+            ``status``, then one that is pending; ``labels`` has that of each.
 
         Raises:
             NotFound: no such shipment.

@@ -292,16 +292,31 @@ class Outbox:
         """
         rows = {row["kind"]: row for row in self.store.deliveries.of(order_id, (LABEL, VOID, *MESSAGES))}
         answers = {kind: row["answer"] or {} for kind, row in rows.items() if row["state"] == DONE}
-        label = {} if answers.get(VOID, {}).get("status") in GIVEN_BACK else answers.get(LABEL, {})
+        label = answers.get(LABEL, {})
         sent = [rows[kind]["key"] for kind in MESSAGES if kind in answers]
         states = self.store.messages.of(sent) if news else {}
         messages = {kind: _message(rows.get(kind), states) for kind in MESSAGES}
         first = {name: label[name] for name in ("label_url", "tracking_number") if name in label}
+        labels = label.get("labels", [first] if first else [])  # tasks of the previous release have no labels
+        kept = _kept(labels, answers.get(VOID, {}))
         return {
-            "label_url": label.get("label_url"),
-            "labels": label.get("labels", [first] if first else []),  # tasks of the previous release have no labels
+            "label_url": kept[0].get("label_url") if kept else None,
+            "labels": kept,
             "notifications": messages if rows.keys() & messages.keys() else None,
         }
+
+
+def _kept(labels: list[dict[str, Any]], void: dict[str, Any]) -> list[dict[str, Any]]:
+    """The labels of an order that were not given back.
+
+    Args:
+        void: the answer to the return of its labels, empty if there was none. That of a shipping service of the
+            previous release does not name the labels.
+    """
+    if "labels" not in void:
+        return [] if void.get("status") in GIVEN_BACK else labels
+    given_back = {each["tracking_number"] for each in void["labels"] if each["status"] in GIVEN_BACK}
+    return [each for each in labels if each.get("tracking_number") not in given_back]
 
 
 def _check_complete(label: dict[str, Any]) -> None:

@@ -152,6 +152,14 @@ const OPTIONS = {
       label: () => "USPS: one parcel",
     },
     {
+      name: "dearer",
+      help: "New quotes cost twice as much as usual.",
+      isOn: (options) => options.price_factor !== 1,
+      on: { price_factor: 2 },
+      off: { price_factor: 1 },
+      label: (options) => `Quotes × ${options.price_factor === 1 ? 2 : options.price_factor}`,
+    },
+    {
       name: "purchase",
       help: "The purchase of a label waits for the carrier. Its label has the buttons that end it.",
       isOn: (options) => options.purchase_seconds !== 0,

@@ -33,15 +33,15 @@ class _Offer(NamedTuple):
 
 
 def make_rates(
-    shipment: dict[str, Any], now: float, carriers: Sequence[Carrier]
+    shipment: dict[str, Any], now: float, carriers: Sequence[Carrier], factor: float = 1
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Return the rates of a shipment, of USPS in the order of the seed's sample, and the messages of the carriers that
-    have none."""
+    have none. The prices are `factor` times the usual ones."""
     offers: list[_Offer] = []
     messages = []
     for carrier in carriers:
         problem = _refused(shipment, carrier)
-        found = [] if problem else _offers(shipment, carrier)
+        found = [] if problem else _offers(shipment, carrier, factor)
         if not found:
             text = problem or "No service takes a parcel of this weight to this destination."
             messages.append({"source": carrier.name, "code": "", "text": text})
@@ -59,7 +59,7 @@ def make_rates(
     return rates, messages
 
 
-def _offers(shipment: dict[str, Any], carrier: Carrier) -> list[_Offer]:
+def _offers(shipment: dict[str, Any], carrier: Carrier, factor: float) -> list[_Offer]:
     origin, destination = shipment["address_from"], shipment["address_to"]
     home = destination["country"] == "US"
     distance = zone(origin["zip"].strip(), destination["zip"].strip()) if home else COUNTRIES[destination["country"]]
@@ -68,7 +68,7 @@ def _offers(shipment: dict[str, Any], carrier: Carrier) -> list[_Offer]:
     for service in carrier.domestic if home else carrier.international:
         prices = [service.price(weight, distance) for weight in weights]
         if None not in prices:
-            amount = sum((Decimal(f"{price:.2f}") for price in prices if price is not None), Decimal(0))
+            amount = sum((Decimal(f"{price * factor:.2f}") for price in prices if price is not None), Decimal(0))
             offers.append(_Offer(carrier, service, amount, service.days(distance), distance))
     return offers
 

@@ -111,7 +111,8 @@ def create_shipment(state: State, given: Any) -> dict[str, Any]:
         wrong["carrier_accounts"] = ["Expected a list of items."]
     if wrong:
         raise invalid(wrong)
-    carriers = [each for each in carriers_of(ShippoOptions.of(state)) if not accounts or each.account in accounts]
+    options = ShippoOptions.of(state)
+    carriers = [each for each in carriers_of(options) if not accounts or each.account in accounts]
     shipment: dict[str, Any] = {
         "object_id": hexadecimal(),
         "object_created": moment(now),
@@ -130,7 +131,7 @@ def create_shipment(state: State, given: Any) -> dict[str, Any]:
         "test": True,
         "_ready_at": now if given.get("async") is False else now + ASYNC_SECONDS,
     }
-    shipment["rates"], shipment["messages"] = make_rates(shipment, now, carriers)
+    shipment["rates"], shipment["messages"] = make_rates(shipment, now, carriers, options.price_factor)
     state.put("shipment", shipment["object_id"], shipment)
     for rate in shipment["rates"]:
         state.put("rate", rate["object_id"], rate)

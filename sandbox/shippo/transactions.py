@@ -29,7 +29,7 @@ OUTCOMES = ("SUCCESS", "ERROR")
 # Domestic addresses that USPS wants a customs declaration for: https://pe.usps.com/text/dmm300/608.htm#2.4,
 # https://pe.usps.com/text/dmm300/703.htm#2.3.6. "This includes shipping to US Territories for USPS":
 # https://docs.goshippo.com/docs/International_Shipping/InternationalShipping
-_DECLARED_STATES = ("AA", "AE", "AP", "AS", "GU", "MP", "PR", "VI")
+_DECLARED_STATES = ("AA", "AE", "AP", "AS", "FM", "GU", "MH", "MP", "PR", "PW", "VI")
 # Above it an export must be filed: 15 CFR 30.37(a).
 _EXEMPT_VALUE = Decimal(2500)
 # Mail to these needs the number (ITN) of an export filing, at any value: 15 CFR 758.1(b)(1),
@@ -176,7 +176,9 @@ def _obstacle(state: State, rate: dict[str, Any], shipment: dict[str, Any], now:
         if shipment["address_to"]["country"] != "US":
             return "A customs declaration is required for an international shipment."
         if shipment["address_to"]["state"] in _DECLARED_STATES:
-            return "A customs declaration is required for military addresses and US territories."
+            return (
+                "A customs declaration is required for military addresses, US territories and freely associated states."
+            )
         return None
     if declaration["eel_pfc"] == "NOEEI_30_37_a":
         if shipment["address_to"]["country"] in _ALWAYS_FILED:

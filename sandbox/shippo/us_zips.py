@@ -1,4 +1,4 @@
-"""The ZIP codes of each US state, and the distance between two in the carrier's price zones."""
+"""The ZIP codes of each US state, territory and freely associated state; the distance between two in price zones."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ STATES: dict[str, tuple[str, str]] = {
     "VI": ("Virgin Islands", "008-008"), "GU": ("Guam", "969-969"), "AS": ("American Samoa", "967-967"),
     "MP": ("Northern Mariana Islands", "969-969"), "AA": ("Armed Forces Americas", "340-340"),
     "AE": ("Armed Forces Europe", "090-098"), "AP": ("Armed Forces Pacific", "962-966"),
+    "FM": ("Federated States of Micronesia", "969-969"), "MH": ("Marshall Islands", "969-969"),
+    "PW": ("Palau", "969-969"),
 }  # fmt: skip
 _CODES = {name.lower(): code for code, (name, _) in STATES.items()}
 # The center of the area of each first digit, as degrees north and west.

@@ -41,17 +41,25 @@ class VoidDesk:
         refunded all the same.
 
         Returns:
-            As `give_back`: "used" if any label was used, else "pending" if any refund is, else "refunded".
+            ``{"object_id", "status", "labels": [{"tracking_number", "status"}]}``: the status of each label; of all
+            together it is "used" if any label was used, else "pending" if any refund is, else "refunded".
         """
         found, errors = [], []
         for part in self._purchases.parts(shipment):
             try:
-                found.append(self.give_back(part.object_id)["status"])
+                found.append(self._given_back(part.object_id))
             except ShopError as error:
                 errors.append(error)
         if errors:
             raise errors[0]
-        return {"object_id": shipment.object_id, "status": next(each.value for each in WORST if each.value in found)}
+        labels = [
+            {"tracking_number": purchase.label.tracking_number, "status": status.value}
+            for purchase, status in found
+            if purchase.label is not None
+        ]
+        statuses = {status for _, status in found}
+        worst = next(each for each in WORST if each in statuses)
+        return {"object_id": shipment.object_id, "status": worst.value, "labels": labels}
 
     def give_back(self, shipment_id: str) -> dict[str, Any]:
         """Refund one parcel's label, unless its parcel has moved. Repeating is safe, and returns the current status.
@@ -63,16 +71,20 @@ class VoidDesk:
             OutcomeUnknown: it is not known yet whether a label exists.
             Unavailable, ProviderFailure: the carrier cannot be asked, or another call is buying it right now.
         """
+        purchase, refund = self._given_back(shipment_id)
+        return {"object_id": purchase.shipment_id, "status": refund.value}
+
+    def _given_back(self, shipment_id: str) -> tuple[LabelPurchase, LabelRefund]:
         request = self._desk.request(shipment_id)
         purchase = request.claimed(to_void=True)
         if purchase.refund in FINAL:
-            return _public(purchase, purchase.refund)
+            return purchase, purchase.refund
         crash_point("void:refund:begun")
         if purchase.unresolved:
             purchase = request.resolved()
         if purchase.label is None:
             request.end(unknown=False)
-            return _public(purchase, LabelRefund.NONE)
+            return purchase, LabelRefund.NONE
         refund = None
         try:
             refund = self._refunded(purchase, purchase.label.transaction_id)
@@ -80,7 +92,7 @@ class VoidDesk:
         finally:
             self._purchases.refunded(shipment_id, request.claim, refund)
         crash_point("void:refund:done")
-        return _public(purchase, refund)
+        return purchase, refund
 
     def _refunded(self, purchase: LabelPurchase, transaction_id: str) -> LabelRefund:
         if purchase.tracking_status not in (None, UNKNOWN, PRE_TRANSIT):
@@ -98,7 +110,3 @@ class VoidDesk:
                     log.warning("label refund refused", shipment=purchase.shipment_id, said=refused.detail)
                     status = LabelRefund.USED
         return LabelRefund(status)
-
-
-def _public(purchase: LabelPurchase, refund: LabelRefund) -> dict[str, Any]:
-    return {"object_id": purchase.shipment_id, "status": refund.value}

@@ -16,6 +16,8 @@ from tests.e2e.journeys.shop import HOME, Shopper, Storefront, eventually
 BERLIN = {"line1": "Sonnenallee 1", "city": "Berlin", "country": "DE", "postal_code": "12045"}
 APO = {"line1": "PSC 1234 Box 5", "city": "APO", "state": "AE", "country": "US", "postal_code": "09315"}
 GUAM = {"line1": "1 Marine Corps Dr", "city": "Tamuning", "state": "GU", "country": "US", "postal_code": "96913"}
+MAJURO = {"line1": "1 Lagoon Rd", "city": "Majuro", "state": "MH", "country": "US", "postal_code": "96960"}
+KOROR = {"line1": "1 Main St", "city": "Koror", "state": "PW", "country": "US", "postal_code": "96940"}
 SAN_JUAN = {"line1": "1 Calle Fortaleza", "city": "San Juan", "state": "PR", "country": "US", "postal_code": "00901"}
 HAVANA = {"line1": "Calle 23 #152", "city": "La Habana", "country": "CU", "postal_code": "10400"}
 OTTAWA = {"line1": "1 Wellington St", "city": "Ottawa", "state": "ON", "country": "CA", "postal_code": "K1A 0A9"}
@@ -78,9 +80,17 @@ def usual(depot: Depot) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"), [(APO, "NOEEI_30_37_a"), (SAN_JUAN, "NOEEI_30_37_a"), (GUAM, None)], ids=("APO", "PR", "GU")
+    ("address", "said"),
+    [
+        (APO, "NOEEI_30_37_a"),
+        (SAN_JUAN, "NOEEI_30_37_a"),
+        (GUAM, None),
+        (MAJURO, "NOEEI_30_37_a"),
+        (KOROR, "NOEEI_30_37_a"),
+    ],
+    ids=("APO", "PR", "GU", "MH", "PW"),
 )
-def test_parcel_to_apo_or_territory_is_declared(depot: Depot, address: dict[str, str], said: str | None) -> None:
+def test_parcel_to_apo_or_associated_state_is_declared(depot: Depot, address: dict[str, str], said: str | None) -> None:
     order = depot.paid(address)
     assert order["label_url"]
     [label] = depot.labels(order)
@@ -190,6 +200,21 @@ def test_each_of_two_parcels_has_its_label_and_number(depot: Depot) -> None:
     assert [each["object_id"] for each in listed] == [paid["upstream_id"]]
 
 
+def test_limit_below_the_sum_of_two_parcels_buys_none(depot: Depot) -> None:
+    shopper, order = two_parcels(depot)
+    aged(depot, order)
+    depot.sandbox("PUT", "options/shippo", {"usps_one_parcel": True, "price_factor": 2})
+    paid = shopper.pay(order).json()
+    assert "by now, more than" in given_up(depot, paid)["error"]
+    selected = {each["id"]: each["amount"] for each in order["shipping_methods"]}[order["selected_shipping_method"]]
+    refused = depot.call("cart", "buy_label_at", paid["id"], 2 * selected - 1)
+    assert refused["state"] == "failed"
+    assert "Bought so far: 0 of 2, for 0.00 USD." in refused["error"]
+    assert [label["status"] for label in depot.labels(paid)] == ["ERROR"]
+    assert depot.call("cart", "buy_label_at", paid["id"], 2 * selected)["state"] == "done"
+    assert len(depot.shown(paid)["labels"]) == 2
+
+
 def test_order_of_more_than_100_parcels_is_refused(depot: Depot) -> None:
     shopper = depot.front.shopper()
     assert shopper.buy(depot.front.product(**HEAVY, inventory={"type": "finite", "quantity": 101})["id"], 101).ok
@@ -231,6 +256,33 @@ def test_refund_of_two_parcels_returns_both_labels(depot: Depot) -> None:
     depot.front.ask("POST", f"/api/orders/{paid['id']}/refund/", json={"all": True})
     eventually(lambda: [label["status"] for label in depot.labels(paid)] == ["REFUNDED", "REFUNDED"])
     eventually(lambda: depot.shown(paid)["labels"] == [])
+    assert depot.agrees()[-1] == "No differences."
+
+
+def test_refund_returns_only_the_label_that_has_not_moved(depot: Depot) -> None:
+    shopper, order = two_parcels(depot)
+    paid = shopper.pay(order).json()
+    moved = paid["labels"][0]
+    depot.sandbox("POST", f"tracks/{moved['tracking_number']}", {"status": "DELIVERED"})
+    depot.front.ask("POST", f"/api/orders/{paid['id']}/refund/", json={"all": True})
+    eventually(lambda: [label["status"] for label in depot.labels(paid)] == ["SUCCESS", "REFUNDED"])
+    eventually(lambda: depot.shown(paid)["labels"] == [moved])
+    assert depot.shown(paid)["label_url"] == moved["label_url"]
+    assert depot.agrees()[-1] == "No differences."
+
+
+def test_label_whose_refund_is_refused_later_is_found(depot: Depot) -> None:
+    depot.sandbox("PUT", "options/shippo", {"refund_seconds": None})
+    paid = depot.paid(HOME)
+    depot.front.ask("POST", f"/api/orders/{paid['id']}/refund/", json={"all": True})
+    eventually(lambda: depot.labels(paid)[0]["status"] == "REFUNDPENDING")
+    eventually(lambda: depot.shown(paid)["labels"] == [])
+    depot.sandbox("POST", f"label-refunds/{depot.labels(paid)[0]['object_id']}", {"status": "ERROR"})
+    again = (paid["upstream_id"], f"{paid['id']}:again")
+    eventually(lambda: depot.call("shipping", "refund_label", *again)["status"] == "used")
+    shown = depot.shoppers[paid["id"]].ask("GET", f"/api/shipments/{paid['upstream_id']}/label/").json()
+    assert shown["labels"] == paid["labels"]
+    assert depot.shown(paid)["labels"] == []
     assert depot.agrees()[-1] == "No differences."
 
 

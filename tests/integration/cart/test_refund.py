@@ -337,6 +337,20 @@ def test_label_is_shown_until_it_is_given_back(shop: Shop, status: str, labels: 
     assert (len(outcome["labels"]), outcome["label_url"] is not None) == (labels, labels == 1)
 
 
+def test_only_labels_that_were_not_given_back_are_shown(shop: Shop) -> None:
+    shop.carrier.parcels, shop.carrier.taken_back = 3, "used"
+    statuses = ("refunded", "used", "pending")
+    each = [{"tracking_number": f"940{place}", "status": status} for place, status in enumerate(statuses)]
+    shop.carrier.taken_back_each = {"labels": each}
+    shop.pay()
+    shop.deliver()
+    shop.refunds.refund("or_1", None, "k1")
+    shop.deliver()
+    outcome = shop.outbox.outcome("or_1")
+    assert [label["tracking_number"] for label in outcome["labels"]] == ["9401"]
+    assert outcome["label_url"] == outcome["labels"][0]["label_url"]
+
+
 def test_label_with_an_unknown_outcome_is_returned(shop: Shop) -> None:
     shop.carrier.failing = Unavailable("no answer")
     shop.pay()

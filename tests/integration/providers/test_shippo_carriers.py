@@ -166,9 +166,12 @@ def test_international_label_needs_a_customs_declaration(usps: ShippoCarriers, p
         ("APO", "AE", "09315", "NOEEI_30_37_a"),
         ("San Juan", "PR", "00901", "NOEEI_30_37_a"),
         ("Tamuning", "GU", "96913", None),
+        ("Kolonia", "FM", "96941", "NOEEI_30_37_a"),
+        ("Majuro", "MH", "96960", "NOEEI_30_37_a"),
+        ("Koror", "PW", "96940", "NOEEI_30_37_a"),
     ],
 )
-def test_label_to_apo_or_territory_has_a_declaration(
+def test_label_to_apo_or_associated_state_is_declared(
     usps: ShippoCarriers, providers: RunningSandbox, city: str, state: str, zip_code: str, said: str | None
 ) -> None:
     there = {**CHLOE, "city": city, "state": state, "zip": zip_code}

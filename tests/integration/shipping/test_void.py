@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,6 +129,18 @@ def test_a_parcel_that_has_moved_keeps_its_label(shop: Counter) -> None:
     assert shop.give_back() == {"object_id": "ship", "status": "used"}
     assert shop.carriers.refunds == []
     assert shop.buy() == bought
+
+
+def test_status_of_each_parcel_is_answered(shop: Counter) -> None:
+    second = replace(shop.shipment, object_id="ship-2", key="key 2", part_of="whole", part=2)
+    whole = shop.store.add(replace(shop.shipment, object_id="whole", key="whole"), second)
+    shop.buy(shipment=whole)
+    shop.store.moves.record("94001", Whereabouts("TRANSIT", 5.0), shop.clock.now)
+    moved, other = ({"tracking_number": f"9400{place}"} for place in (1, 2))
+    each = [{**moved, "status": "used"}, {**other, "status": "refunded"}]
+    answer = {"object_id": "whole", "status": "used", "labels": each}
+    assert [shop.voids().give_back_all(whole) for _ in range(2)] == [answer, answer]
+    assert shop.carriers.refunds == ["transaction-2"]
 
 
 def test_pending_refund_is_polled_until_it_ends(shop: Counter) -> None:

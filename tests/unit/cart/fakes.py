@@ -293,6 +293,7 @@ class Carrier:
         self.terms: list[tuple[Any, ...]] = []
         self.voided: list[tuple[str, str]] = []
         self.taken_back = "refunded"
+        self.taken_back_each: dict[str, Any] = {}  # what is said of each label; nothing by the previous release
         self.failing: ShopError | None = None
         self.parcels = 1
 
@@ -323,7 +324,7 @@ class Carrier:
             raise self.failing
         if (shipment_id, key) not in self.voided:
             self.voided.append((shipment_id, key))
-        return {"object_id": shipment_id, "status": self.taken_back}
+        return {"object_id": shipment_id, "status": self.taken_back, **self.taken_back_each}
 
 
 class Postman:

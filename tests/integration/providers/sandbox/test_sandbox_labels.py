@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,15 @@ def test_share_of_refunds_is_rejected(sdks: Sdks, option: Callable[..., Any]) ->
 
 @pytest.mark.parametrize(
     "body",
-    [[], {"colour": 1}, {"ups": 1}, {"refund_error_rate": 2}, {"refund_error_rate": None}, {"refund_seconds": "1"}],
+    [
+        [],
+        {"colour": 1},
+        {"ups": 1},
+        {"price_factor": 0},
+        {"refund_error_rate": 2},
+        {"refund_error_rate": None},
+        {"refund_seconds": "1"},
+    ],
 )
 def test_invalid_options_are_refused(sdks: Sdks, body: Any) -> None:
     answer = sdks.put(OPTIONS, json=body)
@@ -145,6 +154,12 @@ def test_rate_of_seven_days_cannot_be_bought(sdks: Sdks) -> None:
     for body in ({}, {"age_days": "7"}, {"age_days": 391}, {"age_days": -1}):
         assert sdks.post(route, json=body).status_code == 400
     assert sdks.post("/sandbox/rates/none", json={"age_days": 7}).status_code == 404
+
+
+def test_price_factor_makes_new_quotes_dearer(sdks: Sdks, option: Callable[..., Any]) -> None:
+    usual = [Decimal(rate.amount) for rate in ship(sdks).rates]
+    option(price_factor=2)
+    assert [Decimal(rate.amount) for rate in ship(sdks).rates] == [2 * amount for amount in usual]
 
 
 # Purchases that end later
