@@ -28,6 +28,7 @@ from cart.reconcile.books import AuditBooks
 from cart.reconcile.mending import Mending
 from cart.refunds.refund import Refunds
 from cart.refunds.watch import RefundWatch
+from cart.rules.attention import PAYMENT
 from cart.rules.order import CANCELING, EMAIL, LABEL, RELEASE, SMS, VOID, Order
 from cart.rules.payments import MethodTypes, PaymentProvider
 from cart.rules.public_order import public
@@ -217,8 +218,14 @@ class Parts:
         return public(order, self._settings.public_url)
 
     def shown_with_deliveries(self, order: Order, news: bool = True) -> dict[str, Any]:
-        """As `shown`, with the state of its label and messages. `news`: see `Outbox.outcome`."""
-        return {**self.shown(order), **self.outbox.outcome(order.id, news)}
+        """As `shown`, with the state of its label and messages, and with money that was taken for an open order.
+
+        `news`: see `Outbox.outcome`.
+        """
+        found = {**self.shown(order), **self.outbox.outcome(order.id, news)}
+        if order.payment_status in ("unpaid", "failed") and self.store.attention.is_open(order.id, [PAYMENT]):
+            found["payment"] = {"status": "taken", "failure": None}
+        return found
 
     def payment_options(self) -> dict[str, Any]:
         """What a storefront needs for the provider's own form, as `CartService.payment_options` returns it."""

@@ -49,7 +49,7 @@ KINDS: dict[type[ShopError], Kind] = {
     failures.Conflict: Kind(409, "conflict", "The state forbids it"),
     failures.KeyInProgress: Kind(409, "idempotency-key-in-progress", "The first request is still in progress"),
     failures.KeyReused: Kind(422, "idempotency-key-reused", "The key stands for another request", ("errors",)),
-    failures.Refused: Kind(422, "refused", "The provider refuses it", ("errors", "code", "suggestion")),
+    failures.Refused: Kind(422, "refused", "The request is refused", ("errors", "code", "suggestion")),
     failures.TooManyRequests: Kind(429, "rate-limited", "Too many requests"),
     failures.ProviderFailure: Kind(502, "provider-failure", "A provider answered nonsense", retry_after=5),
     failures.Unavailable: Kind(503, "unavailable", "Not reachable at the moment", retry_after=1),

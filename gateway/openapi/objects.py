@@ -362,9 +362,11 @@ OBJECTS: dict[str, Json] = {
     "OrderPayment": members(
         {
             "status": {
-                **a("unpaid", "requires_action", "processing", "succeeded", "failed", "canceled"),
+                **a("unpaid", "requires_action", "processing", "succeeded", "failed", "taken", "canceled"),
                 "description": "`requires_action`: the shopper has to confirm it to the bank. `processing`: a bank "
-                "settles it within days. `failed`: the last payment was not taken; the order can be paid again.",
+                "settles it within days. `taken`: the money is taken, and the order cannot be filled; an operator "
+                "decides. Only an order that is read alone shows it. `failed`: the last payment was not taken; the "
+                "order can be paid again.",
             },
             "failure": {
                 **or_null(

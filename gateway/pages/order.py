@@ -103,6 +103,9 @@ def _headline(
                 "Your bank is processing your payment",
                 "This takes up to 14 business days. We write as soon as it is paid.",
             )
+        case "created" if payment.get("status") == "taken":
+            why = "We cannot fill your order, for example because a product has sold out."
+            return "We have your payment", f"{why} We will write to you."
         case "created" if payment.get("failure") is not None:
             reason = one_line(payment["failure"]["detail"] or "")
             return "Your payment was not made", f"{reason} You can pay again.".strip()

@@ -203,8 +203,8 @@ function unpaid(order) {
       h(
         "span",
         null,
-        "You have paid from a bank account. The bank takes a few days, at most 14 business days. You need not do ",
-        "anything: your order is reserved, and we write to you as soon as it is paid.",
+        "You chose to pay from a bank account. The bank takes a few days, at most 14 business days. You need not do ",
+        "anything: your order is reserved. We will write to you once the payment arrives.",
       ),
     );
   return [

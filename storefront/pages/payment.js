@@ -105,7 +105,7 @@ export default async function payment({ id, query, signal, go, announce, refresh
           note,
           "Test mode: no money moves. Pay with the card number ",
           h("strong.number", null, "4242 4242 4242 4242"),
-          ", a date to come and any security code.",
+          ", any future date and any security code.",
         );
       return (shown = made);
     }

@@ -18,6 +18,10 @@ def test_declined_card_is_explained_and_another_one_pays(shopper: Shopper) -> No
     shopper.pay("Visa ending in 9995")
     expect(shopper.alert()).to_contain_text("insufficient funds")
     expect(shopper.alert()).to_contain_text("Nothing was charged.")
+    why, charged = (paragraph.bounding_box() for paragraph in shopper.alert().locator("p").all())
+    assert why
+    assert charged
+    assert charged["y"] >= why["y"] + why["height"]
     shopper.pay()
     shopper.page.wait_for_url(ORDER)
     assert len(shopper.shop.charged(shopper.order_id)) == 1

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cart.bootstrap import Parts
 from cart.payment import pay as purchase
 from cart.payment import settlement
 from cart.rules.order import CONFIRMING, CREATED, PAID, PAYING
 from cart.rules.payments import CANCELED as CALLED_OFF
 from cart.rules.payments import OPEN, PROCESSING, SUCCEEDED
+from chassis.settings import Settings
 from contracts.errors import (
     Conflict,
     NotFound,
@@ -406,9 +409,13 @@ def test_money_without_stock_needs_an_operator_until_paid(shop: Shop) -> None:
     [entry] = shop.store.attention.list(10)
     assert (entry["kind"], entry["about"]) == ("payment", "pi_1")
     assert entry["detail"].startswith("$5.66 was taken, and the order cannot be filled: Not enough.")
+    provider: Any = {"stripe": SimpleNamespace(payments=shop.bank)}
+    parts = Parts(shop.store, Settings.load(), provider, shop.shelf, shop.carrier, shop.postman)
+    assert parts.shown_with_deliveries(shop.order)["payment"] == {"status": "taken", "failure": None}
     shop.shelf.left = 10
     assert shop.purchase.look_now("pi_1")
     assert (shop.order.status, listed(shop)) == (PAID, [])
+    assert parts.shown_with_deliveries(shop.order)["payment"]["status"] == "succeeded"
 
 
 def test_payment_being_settled_without_stock_needs_nobody(shop: Shop) -> None:

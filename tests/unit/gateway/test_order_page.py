@@ -176,6 +176,11 @@ def test_discount_is_shown_as_negative() -> None:
     assert "Discount WELCOME \N{MINUS SIGN}$0.50" in shown(given).text
 
 
+def test_money_that_pays_no_order_yet_is_confirmed() -> None:
+    unfilled = {**public(order("created"), ""), "payment": {"status": "taken", "failure": None}}
+    assert order_view(unfilled, None)["title"] == "We have your payment"
+
+
 @pytest.mark.parametrize(
     ("given", "track", "title"),
     [
