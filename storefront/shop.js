@@ -171,7 +171,8 @@ export const paymentOptions = (signal) => client.paymentOptions({ signal });
 export const tracking = (shipment, signal) => client.tracking(shipment, { signal });
 
 /** Whether a bank settles an order's payment within days, and nobody can pay it meanwhile. */
-export const isSettling = ({ status, payment }) => status === "created" && payment?.status === "processing";
+export const isSettling = ({ status, payment }) =>
+  status === "created" && ["processing", "taken"].includes(payment?.status);
 /** Whether an order can be paid. */
 export const isOpen = (order) => order.status === "created" && !isSettling(order);
 

@@ -37,6 +37,7 @@ const UNPAID_TITLES = {
   processing: "Your bank is processing your payment",
   requires_action: "Your bank has not confirmed your payment yet",
   failed: "Your payment was not made",
+  taken: "We have your payment",
 };
 const PAY = { requires_action: "Go on with the payment", failed: "Pay again" };
 
@@ -188,7 +189,7 @@ const titleOf = (order) =>
 
 /** Whether something is expected that the page shows: the bank's answer, or the carrier's. */
 function isMoving(order, track) {
-  if (order.status === "created") return ["processing", "requires_action"].includes(paymentOf(order).status);
+  if (order.status === "created") return ["processing", "requires_action", "taken"].includes(paymentOf(order).status);
   return isPaid(order) && statusOf(track) !== "DELIVERED";
 }
 
@@ -206,6 +207,13 @@ function unpaid(order) {
         "You chose to pay from a bank account. The bank takes a few days, at most 14 business days. You need not do ",
         "anything: your order is reserved. We will write to you once the payment arrives.",
       ),
+    );
+  if (status === "taken")
+    return h(
+      "p.note.hint-note",
+      null,
+      "But we cannot fill your order, for example because a product has sold out. You need not do anything: ",
+      "we will write to you.",
     );
   return [
     failure &&
