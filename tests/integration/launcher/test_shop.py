@@ -204,10 +204,10 @@ def test_an_unknown_command_shows_the_known_ones(run: Run, tmp_path: Path) -> No
 def test_failed_start_names_the_part_and_leaves_no_process(
     run: Run, shop_env: dict[str, str], checkout: Path, tmp_path: Path
 ) -> None:
-    env = surroundings(tmp_path, AMQP_URI=_shop(checkout, shop_env).amqp_uri, SANDBOX_PUBLIC_URL="nowhere")
+    env = surroundings(tmp_path, AMQP_URI=_shop(checkout, shop_env).amqp_uri, WEBHOOK_URL="nowhere")
     done = run("--detach", env=env)
     assert done.returncode == 1
-    assert "SANDBOX_PUBLIC_URL must begin with" in done.stderr
+    assert "WEBHOOK_URL must begin with" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("sandbox does not stay up")
     assert processes.marked(copy_id(tmp_path.resolve())) == []
 
