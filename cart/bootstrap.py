@@ -223,7 +223,8 @@ class Parts:
         `news`: see `Outbox.outcome`.
         """
         found = {**self.shown(order), **self.outbox.outcome(order.id, news)}
-        if order.payment_status in ("unpaid", "failed") and self.store.attention.is_open(order.id, [PAYMENT]):
+        open_again = order.attempt > 0 and order.payment_status in ("unpaid", "failed")
+        if open_again and self.store.attention.is_open(order.id, [PAYMENT]):
             found["payment"] = {"status": "taken", "failure": None}
         return found
 
