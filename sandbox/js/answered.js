@@ -1,4 +1,4 @@
-/** Tells the page around the bank's frame that the shopper has answered. */
+// The shopper has answered the bank in a frame. The shop's page, which shows the frame, is told so.
 
 window.addEventListener("message", ({ source, origin, data, ports }) => {
   const isParent = source === window.parent && source !== window && /^https?:/.test(origin);
