@@ -170,8 +170,7 @@ class Outbox:
         """Buy the labels of an order. If it is over, give back what an earlier try may have bought."""
         facts = task["details"] or {}
         if not order.over:
-            self._check_payment(order, task)
-            order = self.store.orders.get(order.id)  # the look may have found that its money is lost
+            order = self._checked(order, task)
         if order.over:
             if not _is_first(task):
                 self.shipping.refund_label(order.shipment, f"{order.id}:{VOID}")
@@ -215,13 +214,15 @@ class Outbox:
                 return
             self.store.attention.open(task["subject"], attention.MESSAGE, task["key"], without_contacts(why))
 
-    def _check_payment(self, order: Order, task: Task) -> None:
-        """Raise OnHold when the order's label is to wait, because its payment is disputed or suspected. One that an
-        earlier try has bought does not wait."""
+    def _checked(self, order: Order, task: Task) -> Order:
+        """Return the order, read again if its payment was looked at. Raise OnHold when its label is to wait, because
+        the payment is disputed or suspected. A label that an earlier try has bought does not wait."""
         if (task["details"] or {}).get(DISPUTE_LOOK) and self._look is not None:
             self._look(order.payment or "")
+            order = self.store.orders.get(order.id)
         if self._holds_label and (_is_first(task) or not self._is_labelled(order)):
             hold_label(self.store, task)
+        return order
 
     def _is_labelled(self, order: Order) -> bool:
         try:
