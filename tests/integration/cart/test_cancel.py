@@ -15,6 +15,16 @@ from contracts.errors import Conflict, NotFound, OutcomeUnknown, PaymentActionRe
 from tests.integration.cart.till import Killed, Shop
 
 
+def interrupted(shop: Shop) -> None:
+    """The bank has asked the shopper, and is away when the order is canceled."""
+    shop.bank.mood = "ask"
+    with pytest.raises(PaymentActionRequired):
+        shop.pay()
+    shop.bank.down = True
+    with pytest.raises(OutcomeUnknown):
+        shop.cancellation.cancel("or_1", "cart_1")
+
+
 def test_a_created_order_is_canceled_for_good(shop: Shop) -> None:
     order = shop.cancellation.cancel("or_1", "cart_1")
     assert (order.status, order.times[CANCELED]) == (CANCELED, 1000)
@@ -110,12 +120,7 @@ def test_cancel_lists_money_that_was_taken_without_stock(shop: Shop) -> None:
 
 
 def test_completer_leaves_a_canceled_order_to_the_bank(shop: Shop) -> None:
-    shop.bank.mood = "ask"
-    with pytest.raises(PaymentActionRequired):
-        shop.pay()
-    shop.bank.down = True
-    with pytest.raises(OutcomeUnknown):
-        shop.cancellation.cancel("or_1", "cart_1")
+    interrupted(shop)
     shop.bank.down = False
     shop.bank.payments["pi_1"] |= {"state": PROCESSING, "final": True}
     shop.now += settlement.FIRST_LOOK_S
@@ -124,12 +129,7 @@ def test_completer_leaves_a_canceled_order_to_the_bank(shop: Shop) -> None:
 
 
 def test_completer_finishes_cancellation_after_a_bank_outage(shop: Shop) -> None:
-    shop.bank.mood = "ask"
-    with pytest.raises(PaymentActionRequired):
-        shop.pay()
-    shop.bank.down = True
-    with pytest.raises(OutcomeUnknown):
-        shop.cancellation.cancel("or_1", "cart_1")
+    interrupted(shop)
     assert (shop.order.status, shop.order.public_status, shop.shelf.left) == (CANCELING, "created", 7)
     shop.bank.down = False
     assert shop.store.orders.stalled() == []
@@ -221,12 +221,7 @@ def test_payment_does_not_begin_during_a_cancellation(shop: Shop, monkeypatch: A
 
 
 def test_unclaimed_cancellation_still_blocks_payment(shop: Shop, monkeypatch: Any) -> None:
-    shop.bank.mood = "ask"
-    with pytest.raises(PaymentActionRequired):
-        shop.pay()
-    shop.bank.down = True
-    with pytest.raises(OutcomeUnknown):
-        shop.cancellation.cancel("or_1", "cart_1")
+    interrupted(shop)
     shop.bank.down = False
     monkeypatch.setattr(purchase, "CLAIM_WAIT_S", 0)
     with pytest.raises(Conflict, match="being canceled"):
