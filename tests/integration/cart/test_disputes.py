@@ -1,60 +1,27 @@
-"""Disputes and fraud warnings: the order shows them, its label waits, the operator is notified, a loss is counted."""
+"""Disputes and fraud warnings: the order shows them, the operator is notified, a loss is counted."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from cart.bootstrap import Parts
-from cart.deliveries.messages import Again
-from cart.disputes.evidence import DisputeEvidence
 from cart.disputes.watch import WARNING_S, DisputeWatch
-from cart.rules.attention import DISPUTE, FRAUD_WARNING, REFUND
-from cart.rules.dispute import ACTIONABLE, OVER, Case
-from cart.rules.evidence import Facts
-from cart.rules.order import FULFILLED, LABEL, PAID, PAYING, RELEASE, RETURNED, VOID
+from cart.rules.attention import DISPUTE, REFUND
+from cart.rules.dispute import Case
+from cart.rules.order import FULFILLED, PAID, PAYING, RELEASE, RETURNED, VOID
 from cart.rules.payments import DISPUTED
 from cart.rules.public_order import render
 from cart.rules.refunds import REFUND_DISPUTED
 from cart.store.tables import orders
 from cart.watch import MONTH_S, UNSETTLED_INTERVAL_S
-from chassis.settings import Settings
 from chassis.work.inbox import NotYet
-from chassis.work.tasks import DONE, ON_HOLD, WAITING
-from contracts.errors import Conflict, NotFound, OutcomeUnknown, Refused, Unavailable
+from chassis.work.tasks import ON_HOLD, WAITING
+from contracts.errors import Conflict, Refused, Unavailable
+from tests.integration.cart.disputed import AMOUNT, CHARGEBACK, INQUIRY, WARNING, disputed, label, listed, report
 from tests.integration.cart.till import Shop
-
-AMOUNT = 566
-DUE = 1_765_411_199
-CHARGEBACK = Case("du_1", DISPUTE, "pi_1", "needs_response", "fraudulent", AMOUNT, 900, DUE)
-INQUIRY = replace(CHARGEBACK, status="warning_needs_response")
-WARNING = Case("issfr_1", FRAUD_WARNING, "pi_1", ACTIONABLE, "misc", 0, 900)
-
-
-def report(shop: Shop, *cases: Case) -> None:
-    """The provider now has these cases, and the shop learns of it."""
-    shop.provider.set(*cases)
-    assert shop.disputes.refresh("pi_1")
-
-
-def listed(shop: Shop) -> list[tuple[str, str]]:
-    return [(row["kind"], row["about"]) for row in shop.store.attention.list(10)]
-
-
-def label(shop: Shop) -> dict[str, Any]:
-    [task] = shop.store.deliveries.of("or_1", [LABEL])
-    return task
-
-
-def disputed(shop: Shop, *cases: Case) -> None:
-    """A paid order that is disputed before its label is bought."""
-    shop.pay()
-    report(shop, *cases)
-    shop.deliver()
 
 
 def test_order_shows_its_dispute(shop: Shop) -> None:
@@ -70,138 +37,6 @@ def test_open_dispute_is_shown_before_a_newer_closed_one(shop: Shop) -> None:
     closed = replace(CHARGEBACK, id="du_2", status="won", created=950)
     disputed(shop, closed, CHARGEBACK)
     assert shop.order.dispute == CHARGEBACK.shown()
-
-
-@pytest.mark.parametrize("case", [CHARGEBACK, INQUIRY, WARNING])
-def test_label_waits_while_a_case_is_open(shop: Shop, case: Case) -> None:
-    disputed(shop, case)
-    for _ in range(10):
-        shop.now += 600
-        shop.deliver()
-    assert (shop.carrier.bought, label(shop)["state"], label(shop)["tries"]) == ({}, ON_HOLD, 0)
-    assert list(shop.postman.mails) == ["or_1:email"], "the messages do not wait"
-
-
-@pytest.mark.parametrize(
-    ("case", "end"),
-    [(CHARGEBACK, "won"), (INQUIRY, "warning_closed"), (CHARGEBACK, "prevented"), (WARNING, OVER)],
-)
-def test_label_is_bought_once_the_case_is_over(shop: Shop, case: Case, end: str) -> None:
-    disputed(shop, case)
-    shop.now += 60 * 86400
-    report(shop, replace(case, status=end))
-    assert listed(shop) == []
-    shop.deliver()
-    assert list(shop.carrier.bought) == ["or_1:label"]
-    assert (shop.order.status, shop.order.amount_returned) == (PAID, None)
-
-
-def test_second_case_holds_the_label_after_the_first(shop: Shop) -> None:
-    disputed(shop, CHARGEBACK, WARNING)
-    report(shop, replace(CHARGEBACK, status="won"), WARNING)
-    shop.deliver()
-    assert (listed(shop), label(shop)["state"]) == ([(FRAUD_WARNING, "issfr_1")], ON_HOLD)
-
-
-def test_dismissed_case_releases_the_label(shop: Shop) -> None:
-    disputed(shop, CHARGEBACK)
-    assert not shop.disputes.dismiss("or_1", DISPUTE, "du_2")
-    assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
-    shop.deliver()
-    assert list(shop.carrier.bought) == ["or_1:label"]
-    report(shop, replace(CHARGEBACK, evidence_due_by=DUE + 1))
-    assert listed(shop) == [], "a dismissed dispute returns only when it gets worse"
-
-
-def test_label_released_after_long_is_not_given_up_at_once(shop: Shop) -> None:
-    disputed(shop, CHARGEBACK)
-    shop.now += 60 * 86400
-    report(shop, replace(CHARGEBACK, status="won"))
-    shop.carrier.failing = Unavailable("no answer")
-    for _ in range(10):
-        shop.deliver()
-        shop.now += 600
-    assert label(shop)["state"] == WAITING
-
-
-def test_label_that_was_bought_before_the_dispute_is_recorded(shop: Shop) -> None:
-    """The first try has bought it, and nobody has recorded its answer."""
-    shop.pay()
-    buy = shop.carrier.buy_label
-
-    def loses_the_answer(*asked: Any) -> Any:
-        buy(*asked)
-        shop.carrier.buy_label = buy  # type: ignore[method-assign]
-        raise OutcomeUnknown("no answer")
-
-    shop.carrier.buy_label = loses_the_answer  # type: ignore[method-assign]
-    shop.deliver()
-    report(shop, CHARGEBACK)
-    shop.now += 600
-    shop.deliver()
-    assert (label(shop)["state"], shop.order.tracking_number) == (DONE, "9400")
-
-
-def test_label_that_no_try_has_bought_waits(shop: Shop) -> None:
-    shop.pay()
-    shop.carrier.failing = OutcomeUnknown("no answer")
-    shop.deliver()
-    shop.carrier.failing = None
-    report(shop, CHARGEBACK)
-    shop.now += 600
-    shop.deliver()
-    assert (shop.carrier.bought, label(shop)["state"]) == ({}, ON_HOLD)
-
-
-def test_setting_lets_labels_be_bought_all_the_same(shop: Shop) -> None:
-    shop.outbox._holds_label = False
-    disputed(shop, CHARGEBACK)
-    assert list(shop.carrier.bought) == ["or_1:label"]
-
-
-@pytest.mark.parametrize(("setting", "bought"), [("", []), ("true", []), ("false", ["or_1:label"])])
-def test_setting_reaches_the_outbox_and_the_list(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, setting: str, bought: list[str]
-) -> None:
-    monkeypatch.setenv("DISPUTE_HOLDS_LABEL", setting)
-    provider: Any = {"stripe": SimpleNamespace(payments=shop.bank, disputes=shop.provider)}
-    parts = Parts(shop.store, Settings.load(), provider, shop.shelf, shop.carrier, shop.postman)
-    shop.pay()
-    shop.provider.set(CHARGEBACK)
-    assert parts.disputes.refresh("pi_1")
-    held = "The label is held." in shop.store.attention.list(10)[0]["detail"]
-    parts.outbox.deliver("or_1:label")
-    assert (list(shop.carrier.bought), held) == (bought, not bought)
-
-
-def test_payment_that_is_disputed_at_once_is_looked_at_first(shop: Shop) -> None:
-    shop.bank.disputes = True
-    shop.provider.set(CHARGEBACK)
-    shop.pay()
-    shop.provider.down = True
-    shop.deliver()
-    assert (shop.carrier.bought, label(shop)["state"]) == ({}, WAITING)
-    shop.provider.down = False
-    shop.now += 60
-    shop.deliver()
-    assert (shop.carrier.bought, label(shop)["state"]) == ({}, ON_HOLD)
-    assert shop.order.dispute == CHARGEBACK.shown()
-
-
-@pytest.mark.parametrize("held", [True, False])
-def test_label_is_not_bought_once_the_look_finds_a_loss(shop: Shop, held: bool) -> None:
-    shop.outbox._holds_label = held
-    shop.bank.disputes = True
-    shop.provider.set(replace(CHARGEBACK, status="lost"))
-    shop.pay()
-    shop.deliver()
-    assert (shop.order.status, shop.carrier.bought) == (RETURNED, {})
-
-
-def test_other_payments_are_not_asked_about_before_the_label(shop: Shop) -> None:
-    shop.pay()
-    shop.deliver()
-    assert (list(shop.carrier.bought), shop.provider.asked) == (["or_1:label"], [])
 
 
 def test_operator_is_mailed_once_about_a_dispute(shop: Shop) -> None:
@@ -303,30 +138,6 @@ def test_dispute_of_a_sent_order_that_is_won_back_needs_nobody(shop: Shop) -> No
     assert (shop.order.status, listed(shop)) == (FULFILLED, [])
 
 
-def test_label_that_may_have_been_bought_is_returned_when_lost(shop: Shop) -> None:
-    shop.carrier.failing = Unavailable("no answer")
-    shop.pay()
-    shop.deliver()
-    shop.carrier.failing = None
-    report(shop, CHARGEBACK)
-    shop.now += 60
-    shop.deliver()
-    assert label(shop)["state"] == ON_HOLD
-    report(shop, replace(CHARGEBACK, status="lost"))
-    for _ in range(3):
-        shop.deliver()
-        shop.now += 60
-    assert (shop.carrier.bought, shop.carrier.voided) == ({}, [("shp", "or_1:void")])
-
-
-def test_unused_label_of_a_lost_order_is_returned(shop: Shop) -> None:
-    shop.pay()
-    shop.deliver()
-    report(shop, replace(CHARGEBACK, status="lost"))
-    shop.deliver()
-    assert (shop.order.status, shop.carrier.voided) == (RETURNED, [("shp", "or_1:void")])
-
-
 def test_goods_of_a_lost_order_that_was_sent_stay_sold(shop: Shop) -> None:
     shop.pay()
     shop.deliver()
@@ -377,19 +188,6 @@ def test_dismissed_dispute_lost_in_part_is_not_listed_again(shop: Shop) -> None:
     assert shop.disputes.dismiss("or_1", DISPUTE, "du_1")
     report(shop, replace(CHARGEBACK, amount=166, status="lost"))
     assert (listed(shop), label(shop)["state"]) == ([], WAITING)
-
-
-def test_label_of_a_refunded_order_is_not_held(shop: Shop) -> None:
-    shop.carrier.failing = Unavailable("no answer")
-    shop.pay()
-    shop.deliver()
-    report(shop, INQUIRY)
-    shop.refunds.refund("or_1", None, "k1")
-    shop.carrier.failing = None
-    for _ in range(3):
-        shop.now += 60
-        shop.deliver()
-    assert (label(shop)["state"], shop.carrier.voided) == ("done", [("shp", "or_1:void")])
 
 
 def test_lost_amount_survives_the_orders_other_changes(shop: Shop) -> None:
@@ -496,15 +294,6 @@ def test_refund_of_a_dispute_unknown_here_is_a_conflict(shop: Shop, monkeypatch:
         shop.refunds.refund("or_1", 100, "k1")
 
 
-def test_refunded_order_lets_its_label_go(shop: Shop) -> None:
-    disputed(shop, INQUIRY)
-    shop.refunds.refund("or_1", None, "k1")
-    for _ in range(3):
-        shop.deliver()
-    assert (shop.carrier.bought, label(shop)["state"]) == ({}, "done")
-    assert listed(shop) == [(DISPUTE, "du_1")], "the bank has not closed it"
-
-
 def test_dispute_waits_for_its_order_to_be_paid(shop: Shop) -> None:
     shop.pay()
     shop.store.orders.update("or_1", None, lambda order: setattr(order, "status", PAYING))
@@ -588,45 +377,3 @@ def test_old_warning_is_not_asked_for_for_ever(shop: Shop) -> None:
     shop.now += UNSETTLED_INTERVAL_S
     watch(shop).follow()
     assert shop.provider.asked == []
-
-
-def test_evidence_is_collected_and_nothing_is_sent(shop: Shop) -> None:
-    disputed(shop, CHARGEBACK)
-    evidence = DisputeEvidence(shop.store, shop.provider, shop.carrier)
-    with pytest.raises(NotFound):
-        evidence.collect("or_2")
-    [found] = evidence.collect("or_1")
-    assert (found["id"], found["status"], found["submit"]) == ("du_1", "needs_response", "send du_1")
-    assert found["evidence"] == {"customer_name": shop.order.customer.name}
-
-
-def facts(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Facts:
-    """What the provider gets to make evidence of."""
-    given: list[Facts] = []
-    respond = shop.provider.response
-    monkeypatch.setattr(shop.provider, "response", lambda case, facts: given.append(facts) or respond(case, facts))
-    DisputeEvidence(shop.store, shop.provider, shop.carrier).collect("or_1")
-    return given[0]
-
-
-def test_evidence_names_the_last_messages_that_arrived(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    disputed(shop, CHARGEBACK)
-    assert (facts(shop, monkeypatch).mail or {})["to"] == "shopper@example.com"
-    again = Again(shop.store)
-    keys = []
-    for to in ("work@example.com", "bounces@example.com"):
-        shop.now += 1
-        keys.append(again.owe("or_1", "email", to, None))
-        shop.deliver()
-    shop.store.messages.record(keys[1], "bounced", "no such mailbox", shop.now)
-    found = facts(shop, monkeypatch)
-    assert found.mail == {"status code": "202", "message_id": "m2", "to": "work@example.com"}
-    assert (found.text or {})["to"] == "+15005550010"
-    for key in ("or_1:email", keys[0]):
-        shop.store.messages.record(key, "failed", None, shop.now)
-    assert facts(shop, monkeypatch).mail is None
-
-
-def test_evidence_of_an_undisputed_order_is_not_found(shop: Shop) -> None:
-    with pytest.raises(NotFound, match="not disputed"):
-        DisputeEvidence(shop.store, shop.provider, shop.carrier).collect("or_1")
